@@ -1,0 +1,68 @@
+//! What runs an item: a command, a closure, or your own [`Agent`].
+
+use std::time::Duration;
+
+use workitem_store::{AttemptOutput, Blobs, Cause, JobId, Payload, StoreError};
+use workitem_types::{AgentResult, ItemId};
+
+use crate::cancel::Cancel;
+
+/// Works on one item at a time; called from several threads at once.
+pub trait Agent: Send + Sync {
+    /// Works on `task` until it is done, has failed, or is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the agent's output could not be kept. That is no failure of the item: the
+    /// orchestrator stops.
+    fn run(&self, task: &Task<'_>) -> Result<Ended, StoreError>;
+}
+
+/// One attempt at one item, as its agent sees it.
+pub struct Task<'a> {
+    /// The job's name.
+    pub job: &'a str,
+    /// The job's number in the store.
+    pub job_id: JobId,
+    /// The item.
+    pub item: &'a ItemId,
+    /// The item's position in the job.
+    pub seq: u64,
+    /// The attempt, from 1.
+    pub attempt: usize,
+    /// The item's input.
+    pub payload: &'a Payload,
+    /// This run of the orchestrator; processes that carry it in their environment are its agents.
+    pub run: &'a str,
+    /// How long the attempt may take.
+    pub timeout: Option<Duration>,
+    /// Raised when the orchestrator stops.
+    pub cancel: &'a Cancel,
+    /// Where long output goes.
+    pub blobs: &'a dyn Blobs,
+}
+
+/// How an attempt ended, and what it printed.
+#[derive(Debug)]
+pub struct Ended {
+    /// How it ended.
+    pub how: How,
+    /// What it printed.
+    pub output: AttemptOutput,
+}
+
+/// How an attempt ended.
+#[derive(Debug)]
+pub enum How {
+    /// Done.
+    Completed(Box<AgentResult>),
+    /// Failed, for people and as a type.
+    Failed {
+        /// Why, for people.
+        error: String,
+        /// Why, as a type.
+        cause: Cause,
+    },
+    /// Stopped on request before it was done.
+    Interrupted,
+}

@@ -1,0 +1,163 @@
+//! Jobs, their locks, and how items get in.
+
+use serde_json::json;
+
+use super::{at, counts, new_item, numbered, open_job, tally};
+use crate::{ItemQuery, MAX_ID, NewItem, NewJob, Payload, Skipped, Store, StoreError};
+
+pub fn a_job_is_found_by_its_name(store: &dyn Store) {
+    let spec = json!({ "command": ["wc", "-l"] });
+    let made = store.create_job(&NewJob { name: Some("census".into()), spec, now: at(0) }).unwrap();
+    assert_eq!(store.job("census").unwrap(), made);
+    assert_eq!(made.created_at, at(0));
+    assert!(!made.is_sealed());
+    assert!(matches!(store.job("other"), Err(StoreError::NoJob { name, .. }) if name == "other"));
+}
+
+pub fn a_name_is_taken_once(store: &dyn Store) {
+    open_job(store, "census");
+    let again = store.create_job(&NewJob { name: Some("census".into()), spec: json!(null), now: at(1) });
+    assert!(matches!(again, Err(StoreError::JobExists { name }) if name == "census"));
+    assert_eq!(store.jobs().unwrap().len(), 1);
+}
+
+pub fn a_job_without_a_name_gets_one(store: &dyn Store) {
+    let unnamed = NewJob { name: None, spec: json!(null), now: at(0) };
+    let first = store.create_job(&unnamed).unwrap();
+    let second = store.create_job(&unnamed).unwrap();
+    assert_ne!(first.name, second.name);
+    assert_eq!(store.jobs().unwrap(), [first, second]);
+}
+
+pub fn a_deleted_job_is_gone(store: &dyn Store) {
+    let (keep, drop) = (open_job(store, "keep"), open_job(store, "drop"));
+    for job in [&keep, &drop] {
+        store.submit(job.id, &numbered(3)).unwrap();
+    }
+    store.delete_job(drop.id).unwrap();
+    assert!(matches!(store.job("drop"), Err(StoreError::NoJob { .. })));
+    assert_eq!(tally(store, &keep), (3, 0, 0, 0, 0));
+    let anew = open_job(store, "drop");
+    assert_eq!(tally(store, &anew), (0, 0, 0, 0, 0));
+    assert_eq!(store.submit(anew.id, &numbered(2)).unwrap(), 2);
+}
+
+pub fn one_runner_at_a_time(store: &dyn Store) {
+    let (job, other) = (open_job(store, "job"), open_job(store, "other"));
+    assert_eq!(store.running(&job).unwrap(), None);
+    let lock = store.lock_job(&job).unwrap();
+    assert!(matches!(store.lock_job(&job), Err(StoreError::Busy { job, .. }) if job == "job"));
+    assert!(store.running(&job).unwrap().is_some());
+    assert_eq!(store.running(&other).unwrap(), None);
+    drop(store.lock_job(&other).unwrap());
+    drop(lock);
+    assert_eq!(store.running(&job).unwrap(), None);
+    drop(store.lock_job(&job).unwrap());
+}
+
+pub fn submitting_again_adds_nothing(store: &dyn Store) {
+    let job = open_job(store, "job");
+    assert_eq!(store.submit(job.id, &numbered(3)).unwrap(), 3);
+    assert_eq!(store.submit(job.id, &numbered(5)).unwrap(), 2);
+    assert_eq!(tally(store, &job), (5, 0, 0, 0, 0));
+    let ids: Vec<String> = listed(store, &job).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, ["1", "2", "3", "4", "5"]);
+}
+
+pub fn a_batch_with_a_conflict_adds_nothing(store: &dyn Store) {
+    let job = open_job(store, "job");
+    store.submit(job.id, &numbered(1)).unwrap();
+    let batch = [new_item("2", "input 2"), new_item("1", "another input")];
+    let refused = store.submit(job.id, &batch);
+    assert!(matches!(refused, Err(StoreError::Conflict { id }) if id.as_str() == "1"));
+    let twice = [new_item("3", "one"), new_item("3", "two")];
+    assert!(matches!(store.submit(job.id, &twice), Err(StoreError::Conflict { .. })));
+    assert_eq!(tally(store, &job), (1, 0, 0, 0, 0));
+    assert_eq!(store.submit(job.id, &numbered(2)).unwrap(), 1);
+}
+
+pub fn a_batch_with_a_bad_item_adds_nothing(store: &dyn Store) {
+    let job = open_job(store, "job");
+    let longest = "x".repeat(MAX_ID);
+    for bad in ["", "a\0b", &format!("{longest}x")] {
+        let refused = store.submit(job.id, &[new_item("good", ""), new_item(bad, "")]);
+        assert!(matches!(refused, Err(StoreError::BadItem { id, .. }) if id.as_str() == bad), "{bad:?}");
+    }
+    assert_eq!(tally(store, &job), (0, 0, 0, 0, 0));
+    let odd = [new_item(&longest, ""), new_item("../../etc/passwd", ""), new_item("'; drop table items", "")];
+    assert_eq!(store.submit(job.id, &odd).unwrap(), 3);
+}
+
+pub fn any_json_comes_back_as_it_was(store: &dyn Store) {
+    let job = open_job(store, "job");
+    let inputs = [
+        json!(null),
+        json!(-1.5),
+        json!(""),
+        json!("a\0b\n🦀 \"'"),
+        json!([1, [2]]),
+        json!({ "a": { "b": "c" } }),
+    ];
+    let items: Vec<NewItem> = (1..)
+        .zip(&inputs)
+        .map(|(n, input): (usize, _)| NewItem { id: n.to_string().into(), payload: Payload::from(input) })
+        .collect();
+    store.submit(job.id, &items).unwrap();
+    for (seq, input) in (1..).zip(&inputs) {
+        assert_eq!(&store.payload(job.id, seq).unwrap().to_value(), input);
+    }
+}
+
+pub fn a_sealed_job_takes_no_items(store: &dyn Store) {
+    let job = open_job(store, "job");
+    store.submit(job.id, &numbered(1)).unwrap();
+    store.seal(job.id, "digest").unwrap();
+    store.seal(job.id, "digest").unwrap();
+    assert!(matches!(store.seal(job.id, "another"), Err(StoreError::Sealed { .. })));
+    assert!(matches!(store.submit(job.id, &numbered(2)), Err(StoreError::Sealed { .. })));
+    assert_eq!(store.job("job").unwrap().digest.as_deref(), Some("digest"));
+    assert_eq!(tally(store, &job), (1, 0, 0, 0, 0));
+}
+
+pub fn skipped_lines_are_kept_and_counted(store: &dyn Store) {
+    let job = open_job(store, "job");
+    let line = |position: u64| Skipped {
+        position,
+        place: format!("line {position}"),
+        reason: "is not UTF-8".into(),
+    };
+    store.skip(job.id, &[line(7), line(2)]).unwrap();
+    store.skip(job.id, &[line(7), line(9)]).unwrap();
+    assert_eq!(store.skipped(job.id).unwrap(), [line(2), line(7), line(9)]);
+    assert_eq!(counts(store, &job).skipped, 3);
+}
+
+pub fn items_are_listed_in_pages(store: &dyn Store) {
+    let job = super::job_of(store, 7);
+    let leased = super::claim_one(store, &job, 1);
+    super::record(store, super::completed(leased, 2));
+    let pages: Vec<Vec<u64>> = [0, 3, 6, 7]
+        .map(|after| {
+            let page = store.items(job.id, &ItemQuery { status: None, after, limit: 3 }).unwrap();
+            page.into_iter().map(|row| row.seq).collect()
+        })
+        .to_vec();
+    assert_eq!(pages, [vec![1, 2, 3], vec![4, 5, 6], vec![7], vec![]]);
+    for (kind, expected) in [
+        (workitem_types::StatusKind::Completed, 1),
+        (workitem_types::StatusKind::Pending, 6),
+        (workitem_types::StatusKind::Failed, 0),
+    ] {
+        let query = ItemQuery { status: Some(kind), after: 0, limit: 100 };
+        assert_eq!(store.items(job.id, &query).unwrap().len(), expected, "{kind}");
+    }
+    assert_eq!(store.item(&job, &"5".into()).unwrap().seq, 5);
+    assert!(
+        matches!(store.item(&job, &"8".into()), Err(StoreError::NoItem { id, .. }) if id.as_str() == "8")
+    );
+}
+
+fn listed(store: &dyn Store, job: &crate::Job) -> Vec<(u64, String)> {
+    let rows = store.items(job.id, &ItemQuery { status: None, after: 0, limit: 100 }).unwrap();
+    rows.into_iter().map(|row| (row.seq, row.record.id.into_string())).collect()
+}

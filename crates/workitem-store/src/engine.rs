@@ -1,0 +1,78 @@
+//! For those who write an engine: where rows become items. Nothing here is for callers of a store.
+//!
+//! These functions and [`Leased::grant`] are the trusted base: whoever calls them says that what they
+//! are given is on disk.
+
+use chrono::{DateTime, Utc};
+use workitem_types::{ItemId, StatusKind, WorkItemRecord};
+use workitem_typestate::{AgentStart, AnyWorkItem, InProgress, WorkItem, WrongState};
+
+use crate::{Abandoned, AnyStep, ItemRow, JobCounts, JobId, Leased, LeasedStep, StoreError, whole_micros};
+
+/// The step that claims a pending row for `agent`, to be written before the claim is given out.
+///
+/// # Errors
+///
+/// [`StoreError::Damaged`] if the row is no item, or not pending.
+pub fn claim_step(
+    store: &str,
+    job: JobId,
+    row: &ItemRow,
+    agent: &str,
+    now: DateTime<Utc>,
+) -> Result<LeasedStep<InProgress>, StoreError> {
+    let item = rehydrated(store, row.record.clone())?;
+    let item = WorkItem::try_from(item).map_err(|wrong: WrongState| damaged(store, wrong.to_string()))?;
+    let start = AgentStart { agent_id: agent.to_owned() };
+    Ok(Leased::grant(item, job, row.seq, row.version).step(start, whole_micros(now)))
+}
+
+/// A row that nobody works on, for recovery.
+///
+/// # Errors
+///
+/// [`StoreError::Damaged`] if the row is no item, or neither in progress nor failed.
+pub fn abandoned(store: &str, job: JobId, row: ItemRow, spawned: bool) -> Result<Abandoned, StoreError> {
+    let ItemRow { seq, record, version, crashes, .. } = row;
+    match rehydrated(store, record)? {
+        AnyWorkItem::InProgress(item) => {
+            Ok(Abandoned::Running { leased: Leased::grant(item, job, seq, version), spawned, crashes })
+        }
+        AnyWorkItem::Failed(item) => Ok(Abandoned::Stranded(Leased::grant(item, job, seq, version))),
+        settled @ (AnyWorkItem::Pending(_) | AnyWorkItem::Completed(_) | AnyWorkItem::DeadLettered(_)) => {
+            let what = format!("item {seq} is listed as abandoned but is `{}`", settled.kind());
+            Err(damaged(store, what))
+        }
+    }
+}
+
+/// What a step does to the counts of its job. `origin` is the letter the item was submitted anew for.
+pub fn count_step(counts: &mut JobCounts, step: &AnyStep, origin: Option<&ItemId>) {
+    let (from, to) = (step.from(), step.record().status.kind());
+    // Saturating: if the counts are damaged, it is for `verify` to say so.
+    *counts.of(from) = counts.of(from).saturating_sub(1);
+    *counts.of(to) += 1;
+    match (to, origin) {
+        (StatusKind::DeadLettered, None) => counts.open_letters += 1,
+        (StatusKind::Completed, Some(_)) => counts.open_letters = counts.open_letters.saturating_sub(1),
+        (StatusKind::DeadLettered, Some(_)) | (StatusKind::Completed, None) => {}
+        (StatusKind::Pending | StatusKind::InProgress | StatusKind::Failed, _) => {}
+    }
+}
+
+/// The id of the `n`-th successor of a letter.
+///
+/// ```
+/// assert_eq!(workitem_store::engine::successor_id(&"42".into(), 2).as_str(), "42~2");
+/// ```
+pub fn successor_id(origin: &ItemId, n: usize) -> ItemId {
+    format!("{origin}~{n}").into()
+}
+
+fn rehydrated(store: &str, record: WorkItemRecord) -> Result<AnyWorkItem, StoreError> {
+    AnyWorkItem::rehydrate(record).map_err(|broken| damaged(store, broken.to_string()))
+}
+
+fn damaged(store: &str, what: String) -> StoreError {
+    StoreError::Damaged { store: store.to_owned(), what }
+}

@@ -1,0 +1,68 @@
+//! Jobs: what a set of items has in common.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use workitem_types::{StatusCounts, StatusKind};
+
+/// The number of a job within its store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct JobId(pub i64);
+
+impl fmt::Display for JobId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A job as the store knows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// Its number.
+    pub id: JobId,
+    /// Its name, unique within the store.
+    pub name: String,
+    /// How to run it: the orchestrator's and the command line's business, opaque here.
+    pub spec: Value,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// The digest of its input, once all of it was submitted; `None` while the job is *submitting*.
+    pub digest: Option<String>,
+}
+
+impl Job {
+    /// Whether all its input was submitted.
+    pub const fn is_sealed(&self) -> bool {
+        self.digest.is_some()
+    }
+}
+
+/// How far a job is. Kept by every writer in its own transaction, never found by scanning.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct JobCounts {
+    /// Items by state.
+    pub by_status: StatusCounts,
+    /// Dead letters that nobody has dealt with: no successor completed.
+    pub open_letters: usize,
+    /// Lines of the input that could not be items and were passed over.
+    pub skipped: usize,
+}
+
+impl JobCounts {
+    /// Whether no item will change any more.
+    pub const fn is_finished(&self) -> bool {
+        self.by_status.pending == 0 && self.by_status.in_progress == 0 && self.by_status.failed == 0
+    }
+
+    /// Items in one state.
+    pub const fn of(&mut self, kind: StatusKind) -> &mut usize {
+        match kind {
+            StatusKind::Pending => &mut self.by_status.pending,
+            StatusKind::InProgress => &mut self.by_status.in_progress,
+            StatusKind::Completed => &mut self.by_status.completed,
+            StatusKind::Failed => &mut self.by_status.failed,
+            StatusKind::DeadLettered => &mut self.by_status.dead_lettered,
+        }
+    }
+}

@@ -1,0 +1,431 @@
+//! A store that forgets everything when it is dropped: for tests, simulation, and jobs that need no disk.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Cursor, Read, Write};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use workitem_types::{ItemId, StatusKind, WorkItemRecord};
+
+use crate::engine::{abandoned, claim_step, count_step, successor_id};
+use crate::{
+    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Claim, ClaimRequest, Claims, HistoryRow,
+    ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload,
+    Skipped, Store, StoreError, check_item, whole_micros,
+};
+
+const NAME: &str = "in memory";
+
+/// An in-memory [`Store`]. Clones share what they hold.
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    jobs: Mutex<Jobs>,
+    blobs: Mutex<HashMap<BlobName, Arc<[u8]>>>,
+}
+
+#[derive(Default)]
+struct Jobs {
+    by_id: BTreeMap<JobId, JobData>,
+    made: i64,
+}
+
+struct JobData {
+    job: Job,
+    counts: JobCounts,
+    items: Vec<Item>,
+    seq_of: HashMap<ItemId, u64>,
+    skipped: BTreeMap<u64, Skipped>,
+    locked: bool,
+}
+
+struct Item {
+    row: ItemRow,
+    payload: Payload,
+    spawned: bool,
+    history: Vec<HistoryRow>,
+    attempts: Vec<AttemptRow>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Jobs> {
+        self.0.jobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn blobs(&self) -> MutexGuard<'_, HashMap<BlobName, Arc<[u8]>>> {
+        self.0.blobs.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Jobs {
+    fn get(&mut self, id: JobId) -> Result<&mut JobData, StoreError> {
+        let no_job = || StoreError::NoJob { name: format!("number {id}"), store: NAME.to_owned() };
+        self.by_id.get_mut(&id).ok_or_else(no_job)
+    }
+
+    fn named(&self, name: &str) -> Option<&JobData> {
+        self.by_id.values().find(|data| data.job.name == name)
+    }
+}
+
+impl JobData {
+    fn between(&self, seqs: RangeInclusive<u64>) -> impl Iterator<Item = &Item> {
+        self.items.iter().filter(move |item| seqs.contains(&item.row.seq))
+    }
+
+    fn item_mut(&mut self, seq: u64) -> Option<&mut Item> {
+        self.items.get_mut(usize::try_from(seq).ok()?.checked_sub(1)?)
+    }
+
+    fn add(&mut self, id: ItemId, payload: Payload, origin: Option<ItemId>) {
+        let seq = self.items.len() as u64 + 1;
+        self.seq_of.insert(id.clone(), seq);
+        let record = WorkItemRecord::new(id);
+        let row = ItemRow { seq, record, version: 0, crashes: 0, run_at: None, origin };
+        self.items.push(Item { row, payload, spawned: false, history: Vec::new(), attempts: Vec::new() });
+        self.counts.by_status.pending += 1;
+    }
+
+    fn successors(&self, letter: &ItemId) -> Vec<ItemRow> {
+        let of_letter = self.items.iter().filter(|item| item.row.origin.as_ref() == Some(letter));
+        of_letter.map(|item| item.row.clone()).collect()
+    }
+
+    /// A dead letter and its successors, unless it is dealt with.
+    fn open_letter(&self, item: &Item) -> Option<LetterRow> {
+        let dead = item.row.record.status.kind() == StatusKind::DeadLettered && item.row.origin.is_none();
+        let successors = self.successors(&item.row.record.id);
+        let mended = successors.iter().any(|row| row.record.status.kind() == StatusKind::Completed);
+        (dead && !mended).then(|| LetterRow { item: item.row.clone(), successors })
+    }
+
+    fn write(&mut self, step: &AnyStep) -> Outcome {
+        let token = step.token();
+        let Some(item) = self.item_mut(token.seq()) else { return Outcome::Fenced };
+        let happened = (token.version() + 1..).zip(step.events());
+        let mut rows = happened.map(|(version, event)| HistoryRow {
+            seq: token.seq(),
+            version,
+            event: event.event().clone(),
+            at: event.at(),
+            cause: step.cause().filter(|_| version == token.version() + 1),
+        });
+        if item.row.version != token.version() {
+            let known = item.history.get(usize::try_from(token.version()).unwrap_or(usize::MAX)..);
+            let repeated = known.is_some_and(|known| rows.all(|row| known.contains(&row)));
+            return if repeated { Outcome::Recorded } else { Outcome::Fenced };
+        }
+        item.history.extend(rows);
+        item.row.version = step.version_after();
+        item.row.record = step.record().clone();
+        item.row.run_at = step.run_at();
+        item.row.crashes += usize::from(step.is_crash());
+        item.spawned = false;
+        if !step.output().is_empty() {
+            let (seq, attempt) = (token.seq(), step.record().attempts);
+            item.attempts.push(AttemptRow { seq, attempt, output: step.output().clone() });
+        }
+        let origin = item.row.origin.clone();
+        count_step(&mut self.counts, step, origin.as_ref());
+        Outcome::Recorded
+    }
+}
+
+impl Store for MemoryStore {
+    fn name(&self) -> String {
+        NAME.to_owned()
+    }
+
+    fn create_job(&self, new: &NewJob) -> Result<Job, StoreError> {
+        let mut jobs = self.jobs();
+        jobs.made += 1;
+        let id = JobId(jobs.made);
+        let name = new.name.clone().unwrap_or_else(|| format!("job-{id}"));
+        if jobs.named(&name).is_some() {
+            return Err(StoreError::JobExists { name });
+        }
+        let job = Job { id, name, spec: new.spec.clone(), created_at: whole_micros(new.now), digest: None };
+        let data = JobData {
+            job: job.clone(),
+            counts: JobCounts::default(),
+            items: Vec::new(),
+            seq_of: HashMap::new(),
+            skipped: BTreeMap::new(),
+            locked: false,
+        };
+        jobs.by_id.insert(id, data);
+        Ok(job)
+    }
+
+    fn job(&self, name: &str) -> Result<Job, StoreError> {
+        let no_job = || StoreError::NoJob { name: name.to_owned(), store: NAME.to_owned() };
+        self.jobs().named(name).map(|data| data.job.clone()).ok_or_else(no_job)
+    }
+
+    fn jobs(&self) -> Result<Vec<Job>, StoreError> {
+        Ok(self.jobs().by_id.values().map(|data| data.job.clone()).collect())
+    }
+
+    fn delete_job(&self, job: JobId) -> Result<(), StoreError> {
+        self.jobs().by_id.remove(&job);
+        self.blobs().retain(|name, _| name.job != job);
+        Ok(())
+    }
+
+    fn lock_job(&self, job: &Job) -> Result<Box<dyn JobLock>, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job.id)?;
+        if std::mem::replace(&mut data.locked, true) {
+            return Err(StoreError::Busy { job: job.name.clone(), by: "this process".to_owned() });
+        }
+        Ok(Box::new(MemoryLock { store: self.clone(), job: job.id }))
+    }
+
+    fn running(&self, job: &Job) -> Result<Option<String>, StoreError> {
+        Ok(self.jobs().get(job.id)?.locked.then(|| "this process".to_owned()))
+    }
+
+    fn submit(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        if data.job.is_sealed() {
+            return Err(StoreError::Sealed { job: data.job.name.clone() });
+        }
+        let mut fresh: Vec<&NewItem> = Vec::new();
+        let mut fresh_ids: HashMap<&ItemId, &Payload> = HashMap::new();
+        for item in items {
+            check_item(item)?;
+            let stored = data.seq_of.get(&item.id).and_then(|seq| data.between(*seq..=*seq).next());
+            let known = stored.map(|stored| &stored.payload);
+            match known.or_else(|| fresh_ids.get(&item.id).copied()) {
+                Some(payload) if *payload == item.payload => {}
+                Some(_) => return Err(StoreError::Conflict { id: item.id.clone() }),
+                None => {
+                    fresh_ids.insert(&item.id, &item.payload);
+                    fresh.push(item);
+                }
+            }
+        }
+        let added = fresh.len();
+        for item in fresh {
+            data.add(item.id.clone(), item.payload.clone(), None);
+        }
+        Ok(added)
+    }
+
+    fn skip(&self, job: JobId, lines: &[Skipped]) -> Result<(), StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        for line in lines {
+            data.skipped.entry(line.position).or_insert_with(|| line.clone());
+        }
+        data.counts.skipped = data.skipped.len();
+        Ok(())
+    }
+
+    fn seal(&self, job: JobId, digest: &str) -> Result<(), StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        match &data.job.digest {
+            Some(sealed) if sealed != digest => Err(StoreError::Sealed { job: data.job.name.clone() }),
+            Some(_) => Ok(()),
+            None => {
+                data.job.digest = Some(digest.to_owned());
+                Ok(())
+            }
+        }
+    }
+
+    fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(request.job)?;
+        let claimable = |item: &&Item| data.job.is_sealed() && item.row.record.status.needs_processing();
+        let pending = data.items.iter().filter(claimable);
+        let mut due: Vec<(Option<DateTime<Utc>>, u64)> =
+            pending.map(|item| (item.row.run_at, item.row.seq)).collect();
+        due.sort_unstable();
+        let now = whole_micros(request.now);
+        let ready = due.partition_point(|(run_at, _)| run_at.is_none_or(|run_at| run_at <= now));
+        let taken = ready.min(request.limit);
+        let next_due = due.get(taken).map(|(run_at, _)| run_at.unwrap_or(now));
+        let mut claims = Vec::with_capacity(taken);
+        for (nth, (_, seq)) in due.into_iter().take(taken).enumerate() {
+            let item = data.item_mut(seq).expect("the item was just listed");
+            let payload = item.payload.clone();
+            let step = claim_step(NAME, request.job, &item.row, request.agent, now)?.seal();
+            data.write(&step);
+            data.item_mut(seq).expect("the item was just listed").spawned = nth < request.spawning;
+            claims.push(Claim { leased: step.durable(), payload });
+        }
+        Ok(Claims { claims, next_due })
+    }
+
+    fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError> {
+        let mut jobs = self.jobs();
+        for step in steps {
+            jobs.get(step.token().job())?;
+        }
+        steps.iter().map(|step| Ok(jobs.get(step.token().job())?.write(step))).collect()
+    }
+
+    fn renew(&self, job: JobId, _: &str, _: Duration, _: DateTime<Utc>) -> Result<(), StoreError> {
+        self.jobs().get(job).map(|_| ())
+    }
+
+    fn abandoned(&self, job: JobId, limit: usize, _: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
+        let mut jobs = self.jobs();
+        let rows = jobs.get(job)?.items.iter().filter(|item| {
+            let kind = item.row.record.status.kind();
+            kind == StatusKind::InProgress || kind == StatusKind::Failed
+        });
+        rows.take(limit).map(|item| abandoned(NAME, job, item.row.clone(), item.spawned)).collect()
+    }
+
+    fn counts(&self, job: JobId) -> Result<JobCounts, StoreError> {
+        Ok(self.jobs().get(job)?.counts.clone())
+    }
+
+    fn waiting(&self, job: JobId, now: DateTime<Utc>) -> Result<usize, StoreError> {
+        let mut jobs = self.jobs();
+        let late = |item: &&Item| item.row.run_at.is_some_and(|run_at| run_at > now);
+        let pending = |item: &&Item| item.row.record.status.needs_processing();
+        Ok(jobs.get(job)?.items.iter().filter(pending).filter(late).count())
+    }
+
+    fn items(&self, job: JobId, query: &ItemQuery) -> Result<Vec<ItemRow>, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        let after = data.between(query.after + 1..=u64::MAX).map(|item| &item.row);
+        let wanted = after.filter(|row| query.status.is_none_or(|kind| row.record.status.kind() == kind));
+        Ok(wanted.take(query.limit).cloned().collect())
+    }
+
+    fn item(&self, job: &Job, id: &ItemId) -> Result<ItemRow, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job.id)?;
+        let seq = data.seq_of.get(id).copied();
+        let found = seq.and_then(|seq| data.between(seq..=seq).next());
+        let no_item = || StoreError::NoItem { job: job.name.clone(), id: id.clone() };
+        found.map(|item| item.row.clone()).ok_or_else(no_item)
+    }
+
+    fn payload(&self, job: JobId, seq: u64) -> Result<Payload, StoreError> {
+        let mut jobs = self.jobs();
+        let item = jobs.get(job)?.item_mut(seq);
+        let damaged = || StoreError::Damaged { store: NAME.to_owned(), what: format!("no item {seq}") };
+        item.map(|item| item.payload.clone()).ok_or_else(damaged)
+    }
+
+    fn history(&self, job: JobId, seqs: RangeInclusive<u64>) -> Result<Vec<HistoryRow>, StoreError> {
+        Ok(self.jobs().get(job)?.between(seqs).flat_map(|item| item.history.clone()).collect())
+    }
+
+    fn attempts(&self, job: JobId, seqs: RangeInclusive<u64>) -> Result<Vec<AttemptRow>, StoreError> {
+        Ok(self.jobs().get(job)?.between(seqs).flat_map(|item| item.attempts.clone()).collect())
+    }
+
+    fn skipped(&self, job: JobId) -> Result<Vec<Skipped>, StoreError> {
+        Ok(self.jobs().get(job)?.skipped.values().cloned().collect())
+    }
+
+    fn letters(&self, job: JobId, after: u64, limit: usize) -> Result<Vec<LetterRow>, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        let letters = data.between(after + 1..=u64::MAX).filter_map(|item| data.open_letter(item));
+        Ok(letters.take(limit).collect())
+    }
+
+    fn retry_letters(&self, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        let mut made = Vec::new();
+        for seq in seqs {
+            let Some(item) = data.between(*seq..=*seq).next() else { continue };
+            let Some(letter) = data.open_letter(item) else { continue };
+            if letter.is_alive() {
+                continue;
+            }
+            let (origin, payload) = (letter.item.record.id, item.payload.clone());
+            let ids = (letter.successors.len() + 1..).map(|n| successor_id(&origin, n));
+            let free = ids.into_iter().find(|id| !data.seq_of.contains_key(id));
+            let id = free.expect("there are more numbers than items");
+            data.add(id.clone(), payload, Some(origin));
+            made.push(id);
+        }
+        Ok(made)
+    }
+
+    fn recount(&self, job: JobId) -> Result<JobCounts, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        let mut counts = JobCounts { skipped: data.skipped.len(), ..JobCounts::default() };
+        for item in &data.items {
+            *counts.of(item.row.record.status.kind()) += 1;
+            counts.open_letters += usize::from(data.open_letter(item).is_some());
+        }
+        Ok(counts)
+    }
+
+    fn check_files(&self) -> Result<Vec<String>, StoreError> {
+        Ok(Vec::new())
+    }
+}
+
+struct MemoryLock {
+    store: MemoryStore,
+    job: JobId,
+}
+
+impl JobLock for MemoryLock {}
+
+impl Drop for MemoryLock {
+    fn drop(&mut self) {
+        if let Ok(data) = self.store.jobs().get(self.job) {
+            data.locked = false;
+        }
+    }
+}
+
+impl Blobs for MemoryStore {
+    fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, StoreError> {
+        Ok(Box::new(MemoryBlob { store: self.clone(), name, bytes: Vec::new() }))
+    }
+
+    fn open(&self, name: BlobName) -> Result<Box<dyn Read + Send>, StoreError> {
+        let missing = || StoreError::Damaged { store: NAME.to_owned(), what: format!("no output {name}") };
+        let bytes = self.blobs().get(&name).cloned().ok_or_else(missing)?;
+        Ok(Box::new(Cursor::new(bytes)))
+    }
+}
+
+struct MemoryBlob {
+    store: MemoryStore,
+    name: BlobName,
+    bytes: Vec<u8>,
+}
+
+impl Write for MemoryBlob {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.bytes.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl BlobWriter for MemoryBlob {
+    fn finish(self: Box<Self>) -> io::Result<()> {
+        self.store.blobs().insert(self.name, self.bytes.into());
+        Ok(())
+    }
+}

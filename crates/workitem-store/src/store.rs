@@ -1,0 +1,303 @@
+//! The trait that every engine implements.
+
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use workitem_types::{ItemId, StatusKind};
+
+use crate::{
+    Abandoned, AnyStep, AttemptRow, Blobs, Claims, HistoryRow, ItemRow, Job, JobCounts, JobId, LetterRow,
+    MAX_PAYLOAD, Payload, Skipped, StoreError,
+};
+
+/// Most bytes an item's id may have.
+pub const MAX_ID: usize = 512;
+
+/// A store of jobs and their items.
+///
+/// Dyn-compatible and shared between threads. Every method is one transaction: it happens wholly or not
+/// at all, and what it has reported is durable. Batches are the caller's business: one call per batch,
+/// never one per item.
+///
+/// # Errors
+///
+/// Every method reports [`StoreError`]: `Engine` and `Damaged` wherever the medium is touched, and what
+/// its own description names.
+pub trait Store: Blobs {
+    /// The store's path or address, for messages.
+    fn name(&self) -> String;
+
+    /// Makes a job. It is *submitting* until it is sealed. Without a name it is called `job-N`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::JobExists`].
+    fn create_job(&self, job: &NewJob) -> Result<Job, StoreError>;
+
+    /// Finds a job by name.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoJob`].
+    fn job(&self, name: &str) -> Result<Job, StoreError>;
+
+    /// Every job, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn jobs(&self) -> Result<Vec<Job>, StoreError>;
+
+    /// Forgets a job and everything that belongs to it.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn delete_job(&self, job: JobId) -> Result<(), StoreError>;
+
+    /// Makes this process the only one that runs the job, until the lock is dropped or the process ends.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Busy`] if another process has it.
+    fn lock_job(&self, job: &Job) -> Result<Box<dyn JobLock>, StoreError>;
+
+    /// Who runs the job right now, if anybody does.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn running(&self, job: &Job) -> Result<Option<String>, StoreError>;
+
+    /// Adds items to a job, in order, and reports how many were new. An item whose id and payload are
+    /// there already is passed over, so that a batch can be sent again.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`], [`StoreError::BadItem`], [`StoreError::Sealed`]; the batch is then not added at all.
+    fn submit(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError>;
+
+    /// Notes lines of the input that could not be items. A position noted before is passed over.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn skip(&self, job: JobId, lines: &[Skipped]) -> Result<(), StoreError>;
+
+    /// Fixes the job's input. Items can be claimed from now on.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Sealed`] if it is sealed with another digest.
+    fn seal(&self, job: JobId, digest: &str) -> Result<(), StoreError>;
+
+    /// Hands out due items of a sealed job: Pending → `InProgress`, earliest due first, then in input order.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError>;
+
+    /// Writes steps, each under its token, and reports what became of each. A step under a stale token
+    /// changes nothing; one that was recorded before is `Recorded` again.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`]. No step was written then, and all stay with the caller.
+    fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Keeps every lease of `agent` alive for `lease` from `now`. Embedded stores have no leases: there
+    /// the job's lock plays that part.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn renew(&self, job: JobId, agent: &str, lease: Duration, now: DateTime<Utc>) -> Result<(), StoreError>;
+
+    /// Up to `limit` items that nobody works on. Embedded stores: everything that is in progress or
+    /// failed, so the caller must hold the job's lock. Shared stores: those whose lease ran out.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn abandoned(&self, job: JobId, limit: usize, now: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError>;
+
+    /// How far the job is.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn counts(&self, job: JobId) -> Result<JobCounts, StoreError>;
+
+    /// How many of the pending items are not due yet at `now`.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn waiting(&self, job: JobId, now: DateTime<Utc>) -> Result<usize, StoreError>;
+
+    /// Items in input order, a page at a time.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn items(&self, job: JobId, query: &ItemQuery) -> Result<Vec<ItemRow>, StoreError>;
+
+    /// One item by its id.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoItem`].
+    fn item(&self, job: &Job, id: &ItemId) -> Result<ItemRow, StoreError>;
+
+    /// An item's input.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn payload(&self, job: JobId, seq: u64) -> Result<Payload, StoreError>;
+
+    /// Every event of the items at these positions, by item and version.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn history(&self, job: JobId, seqs: RangeInclusive<u64>) -> Result<Vec<HistoryRow>, StoreError>;
+
+    /// What the attempts of the items at these positions printed, by item and attempt. Attempts that
+    /// printed nothing have no row.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn attempts(&self, job: JobId, seqs: RangeInclusive<u64>) -> Result<Vec<AttemptRow>, StoreError>;
+
+    /// Lines of the input that were passed over, in order of position.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn skipped(&self, job: JobId) -> Result<Vec<Skipped>, StoreError>;
+
+    /// Dead letters that nobody has dealt with, in input order after position `after`. A letter counts as
+    /// dealt with once a successor completed. Successors that died stand with the letter they were for.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn letters(&self, job: JobId, after: u64, limit: usize) -> Result<Vec<LetterRow>, StoreError>;
+
+    /// Submits a successor `ORIGIN~N` for each of these letters that is open and has none alive, and
+    /// reports their ids.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn retry_letters(&self, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, StoreError>;
+
+    /// Counts anew by looking at every item: what [`counts`](Self::counts) must agree with.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn recount(&self, job: JobId) -> Result<JobCounts, StoreError>;
+
+    /// The engine's own check of its files: what is wrong, a line each.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn check_files(&self) -> Result<Vec<String>, StoreError>;
+}
+
+/// Held while a process runs a job; dropping it lets go.
+pub trait JobLock: Send + Sync {}
+
+/// A job to be made.
+#[derive(Debug, Clone)]
+pub struct NewJob {
+    /// Its name; `None` to have one made up.
+    pub name: Option<String>,
+    /// How to run it; opaque to the store.
+    pub spec: Value,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+/// An item to be added.
+#[derive(Debug, Clone)]
+pub struct NewItem {
+    /// Its id, unique within the job.
+    pub id: ItemId,
+    /// Its input.
+    pub payload: Payload,
+}
+
+/// What every engine refuses to store.
+///
+/// # Errors
+///
+/// [`StoreError::BadItem`] if the id is empty, longer than [`MAX_ID`] bytes or has a NUL, or if the
+/// payload is longer than [`MAX_PAYLOAD`] bytes.
+pub fn check_item(item: &NewItem) -> Result<(), StoreError> {
+    let id = item.id.as_str();
+    let why = if id.is_empty() {
+        "its id is empty".to_owned()
+    } else if id.len() > MAX_ID {
+        format!("its id has {} bytes, the limit is {MAX_ID}", id.len())
+    } else if id.contains('\0') {
+        "its id has a NUL".to_owned()
+    } else if item.payload.as_json().len() > MAX_PAYLOAD {
+        format!("its input has {} bytes, the limit is {MAX_PAYLOAD}", item.payload.as_json().len())
+    } else {
+        return Ok(());
+    };
+    Err(StoreError::BadItem { id: item.id.clone(), why })
+}
+
+/// Asks for items to work on.
+#[derive(Debug, Clone)]
+pub struct ClaimRequest<'a> {
+    /// The job.
+    pub job: JobId,
+    /// Who is going to work on them.
+    pub agent: &'a str,
+    /// Most items wanted.
+    pub limit: usize,
+    /// How many of them have a free slot waiting and are spawned as soon as the claim is durable. The
+    /// rest is claimed ahead. Only the former can be blamed for a crash.
+    pub spawning: usize,
+    /// How long the claim holds without being renewed.
+    pub lease: Duration,
+    /// The time.
+    pub now: DateTime<Utc>,
+}
+
+impl<'a> ClaimRequest<'a> {
+    /// Asks for up to `limit` items, all to be spawned at once, for a minute.
+    pub const fn new(job: JobId, agent: &'a str, limit: usize, now: DateTime<Utc>) -> Self {
+        Self { job, agent, limit, spawning: limit, lease: Duration::from_mins(1), now }
+    }
+}
+
+/// Which items to list.
+#[derive(Debug, Clone, Copy)]
+pub struct ItemQuery {
+    /// Only those in this state.
+    pub status: Option<StatusKind>,
+    /// Only those after this position; 0 for all.
+    pub after: u64,
+    /// Most items wanted.
+    pub limit: usize,
+}
+
+/// What became of a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// It is durable.
+    Recorded,
+    /// The item had changed since it was claimed; nothing was written.
+    Fenced,
+}
