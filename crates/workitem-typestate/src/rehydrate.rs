@@ -25,6 +25,16 @@ pub enum Inconsistent {
         /// Its failures.
         failures: usize,
     },
+    /// In its first attempt, which has not failed, an item cannot have failed before.
+    #[error("item `{id}` is `{status}` in its first attempt but has {failures} failures")]
+    FailuresBeforeFirstAttempt {
+        /// The item.
+        id: ItemId,
+        /// Its state.
+        status: StatusKind,
+        /// Its failures.
+        failures: usize,
+    },
     /// `Failed` and `DeadLettered` are reached through `AgentFailed`.
     #[error("item `{id}` is `{status}` but has no failure")]
     NoFailure {
@@ -71,6 +81,8 @@ impl<R> AnyWorkItem<R> {
     /// [`Inconsistent`] if no sequence of legal transitions leads to the record:
     /// - [`NoAttempt`](Inconsistent::NoAttempt): not pending, yet never started;
     /// - [`FailuresWithoutAttempt`](Inconsistent::FailuresWithoutAttempt): pending and failed, yet never started;
+    /// - [`FailuresBeforeFirstAttempt`](Inconsistent::FailuresBeforeFirstAttempt): in progress or completed in the
+    ///   first attempt, yet it has failed;
     /// - [`NoFailure`](Inconsistent::NoFailure): failed or dead-lettered, yet `failures` is 0;
     /// - [`RetryCount`](Inconsistent::RetryCount): failed or dead-lettered, and the status' count is not `failures`.
     pub fn rehydrate(record: WorkItemRecord<R>) -> Result<Self, Inconsistent> {
@@ -97,6 +109,9 @@ fn broken_rule<R>(record: &WorkItemRecord<R>) -> Option<Inconsistent> {
             if *attempts == 0 =>
         {
             Some(Inconsistent::NoAttempt { id: id(), status: kind })
+        }
+        Status::InProgress { .. } | Status::Completed { .. } if *attempts == 1 && failures > 0 => {
+            Some(Inconsistent::FailuresBeforeFirstAttempt { id: id(), status: kind, failures })
         }
         Status::InProgress { .. } | Status::Completed { .. } => None,
         Status::Failed { retry_count, .. } | Status::DeadLettered { retry_count, .. } => {
