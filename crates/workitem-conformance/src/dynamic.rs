@@ -1,0 +1,75 @@
+//! What the dynamic machine makes of an event: in place and by value, which must be the same.
+
+use chrono::{DateTime, Utc};
+use workitem_dynamic::{
+    Refused, WorkItemEvent, WorkItemRecord, WorkItemStatus, apply, apply_item, transition, transition_item,
+};
+
+use crate::Verdict;
+
+/// The verdict at the status level.
+///
+/// # Panics
+///
+/// If in place and by value differ, or a refusal loses or misnames anything.
+pub fn on_status(
+    status: &WorkItemStatus,
+    event: &WorkItemEvent,
+    now: DateTime<Utc>,
+) -> Verdict<WorkItemStatus> {
+    let mut in_place = status.clone();
+    let verdict = match apply(&mut in_place, event.clone(), now) {
+        Ok(()) => Verdict::Moved(in_place),
+        Err(refused) => {
+            assert_loses_nothing(&refused, status, event);
+            assert_eq!(&in_place, status, "a refusal touches nothing");
+            Verdict::Illegal(in_place)
+        }
+    };
+    let by_value = match transition(status.clone(), event.clone(), now) {
+        Ok(next) => Verdict::Moved(next),
+        Err(refused) => {
+            assert_loses_nothing(refused.refused(), status, event);
+            let (status, back) = refused.into_parts();
+            assert_eq!(&back, event);
+            Verdict::Illegal(status)
+        }
+    };
+    assert_eq!(verdict, by_value, "in place and by value are one rule");
+    verdict
+}
+
+/// The verdict at the item level.
+///
+/// # Panics
+///
+/// If in place and by value differ, or a refusal loses or misnames anything.
+pub fn on_item(item: &WorkItemRecord, event: &WorkItemEvent, now: DateTime<Utc>) -> Verdict<WorkItemRecord> {
+    let mut in_place = item.clone();
+    let verdict = match apply_item(&mut in_place, event.clone(), now) {
+        Ok(()) => Verdict::Moved(in_place),
+        Err(refused) => {
+            assert_loses_nothing(&refused, &item.status, event);
+            assert_eq!(&in_place, item, "a refusal touches nothing");
+            Verdict::Illegal(in_place)
+        }
+    };
+    let by_value = match transition_item(item.clone(), event.clone(), now) {
+        Ok(next) => Verdict::Moved(next),
+        Err(refused) => {
+            assert_loses_nothing(refused.refused(), &item.status, event);
+            let (item, back) = refused.into_parts();
+            assert_eq!(&back, event);
+            Verdict::Illegal(item)
+        }
+    };
+    assert_eq!(verdict, by_value, "in place and by value are one rule");
+    verdict
+}
+
+fn assert_loses_nothing(refused: &Refused, status: &WorkItemStatus, event: &WorkItemEvent) {
+    assert_eq!((refused.from(), refused.event_kind()), (status.kind(), event.kind()));
+    assert_eq!(refused.event(), event);
+    assert_eq!(&refused.clone().into_event(), event);
+    assert!(!refused.legal().contains(&event.kind()), "{refused} but says that it would be");
+}
