@@ -145,6 +145,10 @@ impl Store for MemoryStore {
         NAME.to_owned()
     }
 
+    fn identity(&self) -> String {
+        format!("{}-{:p}", std::process::id(), Arc::as_ptr(&self.0))
+    }
+
     fn create_job(&self, new: &NewJob) -> Result<Job, StoreError> {
         let mut jobs = self.jobs();
         jobs.made += 1;

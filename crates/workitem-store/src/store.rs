@@ -29,6 +29,9 @@ pub trait Store: Blobs {
     /// The store's path or address, for messages.
     fn name(&self) -> String;
 
+    /// The same for every process that opens this store, and different for every other store of this machine.
+    fn identity(&self) -> String;
+
     /// Makes a job. It is *submitting* until it is sealed. Without a name it is called `job-N`.
     ///
     /// # Errors

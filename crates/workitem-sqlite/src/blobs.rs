@@ -1,0 +1,79 @@
+//! Output too long for a row, a file for each stream.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::PathBuf;
+
+use workitem_store::{BlobName, BlobWriter, Blobs, JobId, StoreError};
+
+use crate::SqliteStore;
+
+impl SqliteStore {
+    fn blob_path(&self, name: BlobName) -> PathBuf {
+        self.beside(".output").join(name.to_string())
+    }
+
+    pub(crate) fn delete_blobs(&self, job: JobId) -> Result<(), StoreError> {
+        let folder = self.beside(".output").join(job.to_string());
+        match fs::remove_dir_all(&folder) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.file_error("deleting output", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    pub(crate) fn file_error(&self, what: &str, error: io::Error) -> StoreError {
+        let what = format!("{what}: {error}");
+        StoreError::Engine { store: self.path_name(), what, source: Some(Box::new(error)) }
+    }
+}
+
+impl Blobs for SqliteStore {
+    fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, StoreError> {
+        let path = self.blob_path(name);
+        let create = || {
+            if let Some(folder) = path.parent() {
+                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+            }
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)
+        };
+        let file = create().map_err(|error| self.file_error(&format!("keeping output {name}"), error))?;
+        Ok(Box::new(BlobFile { file: BufWriter::new(file), path }))
+    }
+
+    fn open(&self, name: BlobName) -> Result<Box<dyn Read + Send>, StoreError> {
+        let opened = File::open(self.blob_path(name));
+        let file = opened.map_err(|error| self.file_error(&format!("reading output {name}"), error))?;
+        Ok(Box::new(file))
+    }
+}
+
+struct BlobFile {
+    file: BufWriter<File>,
+    path: PathBuf,
+}
+
+impl Write for BlobFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+impl BlobWriter for BlobFile {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.file.flush()?;
+        self.file.get_ref().sync_all()?;
+        // The folders too, up to the one the store's file stands in: a name is durable when its folder is.
+        for folder in self.path.ancestors().skip(1).take(3) {
+            let folder = if folder.as_os_str().is_empty() { ".".as_ref() } else { folder };
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,33 @@
+//! The numbers under which states and events are stored. They are part of the file format: a number
+//! is never reused. `schema.sql` names some of them in its indexes.
+
+use workitem_types::{EventKind, StatusKind};
+
+pub const fn status_code(kind: StatusKind) -> i64 {
+    match kind {
+        StatusKind::Pending => 0,
+        StatusKind::InProgress => 1,
+        StatusKind::Completed => 2,
+        StatusKind::Failed => 3,
+        StatusKind::DeadLettered => 4,
+    }
+}
+
+pub fn status_kind(code: i64) -> Option<StatusKind> {
+    StatusKind::ALL.into_iter().find(|kind| status_code(*kind) == code)
+}
+
+pub const fn event_code(kind: EventKind) -> i64 {
+    match kind {
+        EventKind::AgentStart => 0,
+        EventKind::AgentComplete => 1,
+        EventKind::AgentFailed => 2,
+        EventKind::Interrupt => 3,
+        EventKind::Retry => 4,
+        EventKind::MoveToDeadLetter => 5,
+    }
+}
+
+pub fn event_kind(code: i64) -> Option<EventKind> {
+    EventKind::ALL.into_iter().find(|kind| event_code(*kind) == code)
+}

@@ -1,0 +1,48 @@
+//! From SQLite's errors to the store's.
+
+use rusqlite::ErrorCode;
+use workitem_store::StoreError;
+
+/// An error inside a transaction: SQLite's, or one that already is the store's.
+pub enum Failure {
+    Sql(rusqlite::Error),
+    Store(StoreError),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failure {
+    /// The error with the store's name and what was attempted.
+    pub fn while_doing(self, store: &str, what: &str) -> StoreError {
+        match self {
+            Self::Store(error) => error,
+            Self::Sql(error) => sql(store, what, error),
+        }
+    }
+}
+
+fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
+    let told = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            return StoreError::Damaged { store: store.to_owned(), what: format!("{what}: {error}") };
+        }
+        Some(ErrorCode::DiskFull) => format!("{what}: the disk is full"),
+        Some(ErrorCode::ReadOnly) => format!("{what}: it cannot be written to"),
+        Some(ErrorCode::CannotOpen) => format!("{what}: it cannot be opened or made there"),
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
+            format!("{what}: another process has kept it locked for too long")
+        }
+        _ => format!("{what}: {error}"),
+    };
+    StoreError::Engine { store: store.to_owned(), what: told, source: Some(Box::new(error)) }
+}

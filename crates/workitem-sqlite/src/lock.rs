@@ -1,0 +1,63 @@
+//! One orchestrator per job: an exclusive lock on a file, which the kernel lets go when its process ends.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::Path;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use workitem_store::JobLock;
+
+/// How long to wait for a lock: one who only looks holds it for a moment.
+const PATIENCE: Duration = Duration::from_millis(250);
+
+/// Held while this process runs the job.
+pub struct FileLock(#[expect(dead_code, reason = "closing the file lets go of the lock")] File);
+
+impl JobLock for FileLock {}
+
+/// Takes the lock, or says who has it.
+pub fn take(path: &Path) -> io::Result<Result<FileLock, String>> {
+    let mut file = open(path)?;
+    let started = Instant::now();
+    while let Err(error) = file.try_lock() {
+        match error {
+            TryLockError::Error(error) => return Err(error),
+            TryLockError::WouldBlock if started.elapsed() < PATIENCE => sleep(Duration::from_millis(5)),
+            TryLockError::WouldBlock => return Ok(Err(holder(&mut file))),
+        }
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    write!(file, "process {}", std::process::id())?;
+    Ok(Ok(FileLock(file)))
+}
+
+/// Who has the lock, if anybody does.
+pub fn look(path: &Path) -> io::Result<Option<String>> {
+    let mut file = match OpenOptions::new().read(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    match file.try_lock_shared() {
+        Ok(()) => Ok(None),
+        Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    if let Some(folder) = path.parent() {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+}
+
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    match file.rewind().and_then(|()| file.read_to_string(&mut text)) {
+        Ok(_) if !text.is_empty() => text,
+        _ => "another process".to_owned(),
+    }
+}

@@ -1,0 +1,176 @@
+//! Opening the file: who may read it, is it ours, and which schema it has.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+use workitem_store::StoreError;
+
+use crate::error::Failure;
+
+/// Marks a file as ours: "wrki".
+const APPLICATION_ID: i64 = 0x7772_6B69;
+/// The schema this program writes.
+const SCHEMA_VERSION: i64 = 1;
+/// How long a writer waits for another process's transaction.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+/// Pages in the write-ahead log before it is folded back into the file: 16 MiB.
+const CHECKPOINT_PAGES: i64 = 4_096;
+
+/// The embedded store: one SQLite file. Shared between threads; writers take turns.
+pub struct SqliteStore {
+    path: PathBuf,
+    identity: String,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+}
+
+impl SqliteStore {
+    /// Opens the store at `path`, and makes it, with its folder, if there is none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Damaged`] if the file is no store, [`StoreError::NewerSchema`] if a newer program
+    /// wrote it, [`StoreError::Engine`] if it cannot be opened.
+    pub fn create(path: &Path) -> Result<Self, StoreError> {
+        make_private(path).map_err(|error| StoreError::Engine {
+            store: path.display().to_string(),
+            what: format!("making it: {error}"),
+            source: Some(Box::new(error)),
+        })?;
+        Self::open(path)
+    }
+
+    /// Opens the store at `path`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoStore`] if there is no file, and those of [`create`](Self::create).
+    pub fn open(path: &Path) -> Result<Self, StoreError> {
+        if !path.try_exists().unwrap_or(true) {
+            return Err(StoreError::NoStore { path: path.to_owned() });
+        }
+        let opened = || -> Result<Self, Failure> {
+            let writer = connect(path)?;
+            set_up(path, &writer)?;
+            let reader = Mutex::new(connect(path)?);
+            let file = fs::metadata(path).map_err(|error| StoreError::Engine {
+                store: path.display().to_string(),
+                what: format!("opening it: {error}"),
+                source: Some(Box::new(error)),
+            })?;
+            let identity = format!("{:x}-{:x}", file.dev(), file.ino());
+            Ok(Self { path: path.to_owned(), identity, writer: Mutex::new(writer), reader })
+        };
+        opened().map_err(|failure| failure.while_doing(&path.display().to_string(), "opening it"))
+    }
+
+    /// The path of the file, and what stands beside it: `workitem.db` and `.locks`.
+    pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
+        let mut name = self.path.clone().into_os_string();
+        name.push(suffix);
+        name.into()
+    }
+
+    /// Device and inode of the file: they stay when it is moved, and a copy has others.
+    pub(crate) fn file_identity(&self) -> &str {
+        &self.identity
+    }
+
+    pub(crate) fn path_name(&self) -> String {
+        self.path.display().to_string()
+    }
+
+    /// Runs `write` in a transaction that is durable when this returns.
+    pub(crate) fn write<T>(
+        &self,
+        what: &str,
+        write: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let mut connection = lock(&self.writer);
+        let transact = || {
+            let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+            let value = write(&transaction)?;
+            transaction.commit()?;
+            Ok(value)
+        };
+        transact().map_err(|failure: Failure| failure.while_doing(&self.path_name(), what))
+    }
+
+    /// Runs `read` on one snapshot.
+    pub(crate) fn read<T>(
+        &self,
+        what: &str,
+        read: impl FnOnce(&Transaction<'_>) -> Result<T, Failure>,
+    ) -> Result<T, StoreError> {
+        let mut connection = lock(&self.reader);
+        let transact = || read(&connection.transaction()?);
+        transact().map_err(|failure: Failure| failure.while_doing(&self.path_name(), what))
+    }
+}
+
+fn lock(connection: &Mutex<Connection>) -> MutexGuard<'_, Connection> {
+    connection.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the folder and an empty file that only their owner may read; SQLite gives its own files the
+/// same mode.
+fn make_private(path: &Path) -> io::Result<()> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    }
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+        _ => Ok(()),
+    }
+}
+
+fn connect(path: &Path) -> Result<Connection, Failure> {
+    let connection = Connection::open_with_flags(
+        path,
+        OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX,
+    )?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
+    connection.pragma_update(None, "cache_size", -16_384)?;
+    Ok(connection)
+}
+
+fn set_up(path: &Path, connection: &Connection) -> Result<(), Failure> {
+    if !is_ready(path, connection)? {
+        connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
+        let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
+        if !is_ready(path, &transaction)? {
+            transaction.execute_batch(include_str!("schema.sql"))?;
+            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        }
+        transaction.commit()?;
+    }
+    Ok(())
+}
+
+/// Whether the file has our schema; `false` if it is empty, an error if it is anything else.
+fn is_ready(path: &Path, connection: &Connection) -> Result<bool, Failure> {
+    let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    let store = || path.display().to_string();
+    if application == 0 && version == 0 && tables == 0 {
+        return Ok(false);
+    }
+    if application != APPLICATION_ID {
+        let what = "it is an SQLite database of another program".to_owned();
+        return Err(StoreError::Damaged { store: store(), what }.into());
+    }
+    if version > SCHEMA_VERSION {
+        return Err(StoreError::NewerSchema { store: store(), found: version, known: SCHEMA_VERSION }.into());
+    }
+    Ok(true)
+}
