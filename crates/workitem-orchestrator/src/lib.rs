@@ -1,1 +1,65 @@
-//! Placeholder.
+//! Claims work items, runs agents over them, and records every outcome durably.
+//!
+//! An [`Orchestrator`] runs one job of one store: it claims items, hands each to an [`Agent`] — a
+//! command ([`ProcessAgent`]), a closure ([`FnAgent`]) or your own —, and records how it ended. What it
+//! promises:
+//!
+//! - an item is **run at least once, recorded exactly once**: an attempt is durable before its agent
+//!   starts, an outcome before your [`Observer`] sees it;
+//! - what a predecessor left behind is put in order first: its agents are ended, its items interrupted,
+//!   so that one item never has two live agents;
+//! - it changes an item only through the typed machine;
+//! - memory is bounded by the number of slots, not by the number of items.
+//!
+//! ```
+//! use std::sync::Arc;
+//! use chrono::Utc;
+//! use workitem_orchestrator::{FnAgent, Options, Orchestrator, Retry, Stop, Task};
+//! use workitem_store::{MemoryStore, NewItem, NewJob, Store};
+//!
+//! let store = Arc::new(MemoryStore::new());
+//! let job = store.create_job(&NewJob { name: None, spec: serde_json::Value::Null, now: Utc::now() })?;
+//! let items: Vec<NewItem> = (1..=10).map(|n| NewItem { id: n.to_string().into(), payload: "hello".into() }).collect();
+//! store.submit(job.id, &items)?;
+//! store.seal(job.id, "digest of the input")?;
+//!
+//! let agent = FnAgent::new(|task: &Task<'_>| match task.item.as_str() {
+//!     "7" => Err("seven is not to be had"),
+//!     _ => Ok(format!("{} from {}", task.payload.to_value(), task.item)),
+//! });
+//! let options = Options { retry: Retry { max_attempts: 3, backoff: None }, ..Options::default() };
+//! let orchestrator = Orchestrator::new(store.clone(), job)?;
+//! let summary = orchestrator.run(&agent, &options, &Stop::new()?, &mut ())?;
+//! assert_eq!((summary.completed, summary.failures), (9, 3));
+//! assert_eq!(summary.counts.by_status.dead_lettered, 1);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod agent;
+mod cancel;
+mod clock;
+mod closure;
+mod driver;
+mod observer;
+mod orchestrator;
+mod pace;
+mod poll;
+mod process;
+mod retry;
+mod slots;
+mod stop;
+#[cfg(test)]
+mod testing;
+
+pub use agent::{Agent, Ended, How, Task};
+pub use cancel::{Cancel, Stage};
+pub use clock::now;
+pub use closure::{FnAgent, Returned};
+pub use observer::{Event, Observer, Outcome, Progress, Running};
+pub use orchestrator::{Options, Orchestrator, RunError, Summary};
+pub use process::{
+    BadPath, FieldPath, GRACE, NoField, OUTPUT_LIMIT, ProcessAgent, RenderError, Template, TemplateError,
+    end_orphans,
+};
+pub use retry::{Backoff, Retry};
+pub use stop::{Stop, Stopping};

@@ -1,0 +1,325 @@
+//! The loop of a run: claim, let the slots work, record what is over, report what is durable.
+
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use crossbeam_channel::{Receiver, Sender, select};
+use workitem_store::{
+    AnyStep, Cause, Claim, ClaimRequest, Outcome as Written, SettledLease, Store, StoreError,
+};
+use workitem_types::{WorkItemEvent, WorkItemStatus};
+use workitem_typestate::{AgentComplete, AgentFailed, Interrupt};
+
+use crate::agent::How;
+use crate::clock;
+use crate::observer::{Event, Observer, Outcome, Progress};
+use crate::orchestrator::{Options, RunError, Slowest, Summary};
+use crate::pace::Pace;
+use crate::slots::{Finished, Slots};
+use crate::stop::Stopping;
+
+/// How long outcomes may wait for others to be recorded with, while no slot waits.
+const GROUP: Duration = Duration::from_millis(5);
+/// Most outcomes recorded at a time.
+const GROUP_SIZE: usize = 4_096;
+/// How often to look for new items while a slot is free: others may add them.
+const LOOK: Duration = Duration::from_millis(200);
+/// How long a claim holds without being renewed.
+const LEASE: Duration = Duration::from_mins(1);
+
+pub struct Driver<'a> {
+    store: &'a dyn Store,
+    slots: &'a Slots<'a>,
+    options: &'a Options,
+    claims: Sender<Claim>,
+    finished: Receiver<Finished>,
+    pace: Pace,
+    /// Claimed and not back yet.
+    outstanding: usize,
+    /// When the next item that nobody has claimed is due.
+    next_due: Option<DateTime<Utc>>,
+    started: Instant,
+    renewed: Instant,
+    told: Instant,
+    drained_at: Option<Instant>,
+    recorded: usize,
+    completed: usize,
+    failures: usize,
+    interrupted: usize,
+    slowest: Slowest,
+}
+
+/// A step to be recorded, and what is told about it afterwards.
+struct Done {
+    step: AnyStep,
+    took: Duration,
+}
+
+impl<'a> Driver<'a> {
+    pub fn new(
+        store: &'a dyn Store,
+        slots: &'a Slots<'a>,
+        options: &'a Options,
+        claims: Sender<Claim>,
+        finished: Receiver<Finished>,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            store,
+            slots,
+            options,
+            claims,
+            finished,
+            pace: Pace::new(options.parallelism.get()),
+            outstanding: 0,
+            next_due: None,
+            started: now,
+            renewed: now,
+            told: now,
+            drained_at: None,
+            recorded: 0,
+            completed: 0,
+            failures: 0,
+            interrupted: 0,
+            slowest: Slowest::default(),
+        }
+    }
+
+    /// Runs until nothing is left to do, or nothing more may be done.
+    pub fn drive(mut self, observer: &mut dyn Observer) -> Result<Summary, RunError> {
+        let mut done = Vec::new();
+        let driven = loop {
+            match self.turn(&mut done, observer) {
+                Ok(true) => {}
+                Ok(false) => break Ok(()),
+                Err(error) => break Err(error),
+            }
+        };
+        if let Err(error) = driven {
+            self.give_up(done, observer);
+            return Err(error.into());
+        }
+        Ok(Summary {
+            counts: self.store.counts(self.slots.job.id)?,
+            completed: self.completed,
+            failures: self.failures,
+            interrupted: self.interrupted,
+            stopping: self.slots.stop.stopping(),
+            slowest: self.slowest.into_vec(),
+            took: self.started.elapsed(),
+        })
+    }
+
+    /// One turn of the loop; `false` when the run is over. On an error, `done` holds what is not recorded.
+    fn turn(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<bool, StoreError> {
+        let stopping = self.slots.stop.stopping() > Stopping::No;
+        if !stopping {
+            self.claim()?;
+        }
+        if self.outstanding == 0 && (stopping || self.next_due.is_none()) {
+            return Ok(false);
+        }
+        let broken = self.collect(done, self.patience(observer));
+        self.record(done, observer)?;
+        broken?;
+        self.housekeeping(observer)?;
+        Ok(true)
+    }
+
+    /// Claims what the slots need next, if they need anything soon.
+    fn claim(&mut self) -> Result<(), StoreError> {
+        let (slots, ahead) = (self.options.parallelism.get(), self.pace.ahead());
+        if self.outstanding >= slots && self.outstanding > slots + ahead / 2 {
+            return Ok(());
+        }
+        let limit = slots + ahead - self.outstanding;
+        if limit == 0 {
+            return Ok(());
+        }
+        let claimed = self.store.claim(&ClaimRequest {
+            job: self.slots.job.id,
+            agent: self.slots.run,
+            limit,
+            spawning: slots.saturating_sub(self.outstanding),
+            lease: LEASE,
+            now: clock::now(),
+        })?;
+        self.next_due = claimed.next_due;
+        for claim in claimed.claims {
+            self.outstanding += 1;
+            self.claims.send(claim).expect("the slots listen until the driver is gone");
+        }
+        Ok(())
+    }
+
+    /// How long to wait for something to happen.
+    fn patience(&self, observer: &dyn Observer) -> Duration {
+        let mut patience = LEASE / 3;
+        if let Some(every) = observer.every() {
+            patience = patience.min(every.saturating_sub(self.told.elapsed()));
+        }
+        if let Some(drained_at) = self.drained_at {
+            patience = patience.min(drained_at.saturating_duration_since(Instant::now()));
+        }
+        if self.outstanding < self.options.parallelism.get() && self.slots.stop.stopping() == Stopping::No {
+            let due = self.next_due.map_or(LOOK, |due| (due - clock::now()).to_std().unwrap_or_default());
+            patience = patience.min(LOOK).min(due);
+        }
+        patience
+    }
+
+    /// Waits for the first outcome, and a moment for more as long as every slot has something to do.
+    /// An error is that of an agent's output, which could not be kept; its item is put back.
+    fn collect(&mut self, done: &mut Vec<Done>, patience: Duration) -> Result<(), StoreError> {
+        let mut broken = Ok(());
+        let first = select! {
+            recv(self.finished) -> finished => finished.ok(),
+            recv(self.slots.stop.woken()) -> _ => None,
+            default(patience) => None,
+        };
+        let Some(first) = first else { return broken };
+        let grouped_at = Instant::now() + GROUP;
+        let mut next = Some(first);
+        while let Some(finished) = next {
+            self.outstanding -= 1;
+            match self.step_of(finished) {
+                (finished, Ok(())) => done.push(finished),
+                (finished, Err(error)) => {
+                    done.push(finished);
+                    broken = Err(error);
+                }
+            }
+            let queued = self.outstanding > self.options.parallelism.get();
+            next = if done.len() >= GROUP_SIZE {
+                None
+            } else if queued {
+                self.finished.recv_deadline(grouped_at).ok()
+            } else {
+                self.finished.try_recv().ok()
+            };
+        }
+        broken
+    }
+
+    /// What an attempt does to its item: the only place where a run changes one.
+    fn step_of(&mut self, finished: Finished) -> (Done, Result<(), StoreError>) {
+        let Finished { leased, ended, at, took } = finished;
+        let (ended, kept) = match ended {
+            Ok(ended) => (Some(ended), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let step = match ended.map(|ended| (ended.how, ended.output)) {
+            None => leased.step(Interrupt, at).because(Cause::Stopped).seal(),
+            Some((How::Interrupted, output)) => {
+                leased.step(Interrupt, at).because(Cause::Stopped).with_output(output).seal()
+            }
+            Some((How::Completed(result), output)) => {
+                self.pace.took(took);
+                leased.step(AgentComplete { result }, at).with_output(output).seal()
+            }
+            Some((How::Failed { error, cause }, output)) => {
+                self.pace.took(took);
+                let failed = leased.step(AgentFailed { error }, at).because(cause).with_output(output);
+                let retry = self.options.retry;
+                match failed.settle(&|item: &_| retry.should_retry(item, cause), at) {
+                    SettledLease::DeadLetter(step) => step.seal(),
+                    SettledLease::Retry(step) => {
+                        let delay = retry.delay(step.item().failures());
+                        step.run_at(clock::after(at, delay)).seal()
+                    }
+                }
+            }
+        };
+        (Done { step, took }, kept)
+    }
+
+    /// Records what is over, and reports it. On an error nothing was recorded and `done` stays full.
+    fn record(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<(), StoreError> {
+        if done.is_empty() {
+            return Ok(());
+        }
+        let (steps, took): (Vec<AnyStep>, Vec<Duration>) =
+            done.drain(..).map(|done| (done.step, done.took)).unzip();
+        let written = match self.store.record(&steps) {
+            Ok(written) => written,
+            Err(error) => {
+                done.extend(steps.into_iter().zip(took).map(|(step, took)| Done { step, took }));
+                return Err(error);
+            }
+        };
+        for ((step, took), written) in steps.iter().zip(took).zip(written) {
+            match written {
+                Written::Recorded => self.report(step, took, observer),
+                Written::Fenced => observer.event(&Event::Fenced { item: &step.record().id }),
+            }
+        }
+        Ok(())
+    }
+
+    fn report(&mut self, step: &AnyStep, took: Duration, observer: &mut dyn Observer) {
+        let record = step.record();
+        let failure = step.events().iter().find_map(|happened| {
+            if let WorkItemEvent::AgentFailed { error } = happened.event() {
+                Some(error.as_str())
+            } else {
+                None
+            }
+        });
+        let cause = step.cause();
+        let outcome = match &record.status {
+            WorkItemStatus::Completed { .. } => Outcome::Completed,
+            WorkItemStatus::DeadLettered { error, .. } => Outcome::DeadLettered { error, cause },
+            WorkItemStatus::Pending | WorkItemStatus::InProgress { .. } | WorkItemStatus::Failed { .. } => {
+                match failure {
+                    Some(error) => Outcome::Retrying { error, cause, run_at: step.run_at() },
+                    None => Outcome::Interrupted,
+                }
+            }
+        };
+        match outcome {
+            Outcome::Completed => self.completed += 1,
+            Outcome::Interrupted => self.interrupted += 1,
+            Outcome::Retrying { .. } | Outcome::DeadLettered { .. } => self.failures += 1,
+        }
+        self.recorded += 1;
+        self.slowest.saw(&record.id, took);
+        let (item, seq, attempt, output) = (&record.id, step.token().seq(), record.attempts, step.output());
+        observer.event(&Event::Ended { item, seq, attempt, took, output, outcome });
+    }
+
+    fn housekeeping(&mut self, observer: &mut dyn Observer) -> Result<(), StoreError> {
+        if self.renewed.elapsed() >= LEASE / 3 {
+            self.store.renew(self.slots.job.id, self.slots.run, LEASE, clock::now())?;
+            self.renewed = Instant::now();
+        }
+        if self.slots.stop.stopping() == Stopping::Drain {
+            let drained_at = *self.drained_at.get_or_insert_with(|| Instant::now() + self.options.drain);
+            if Instant::now() >= drained_at {
+                self.slots.stop.interrupt();
+            }
+        }
+        if observer.every().is_some_and(|every| self.told.elapsed() >= every) {
+            self.told = Instant::now();
+            observer.progress(&Progress {
+                counts: &self.store.counts(self.slots.job.id)?,
+                running: &self.slots.running(),
+                recorded: self.recorded,
+                since: self.started,
+            });
+        }
+        Ok(())
+    }
+
+    /// The store has failed: ends all agents and tries once more to record what is over. What cannot be
+    /// recorded is still in progress on disk, where recovery finds it.
+    fn give_up(&mut self, mut done: Vec<Done>, observer: &mut dyn Observer) {
+        self.slots.stop.kill();
+        while self.outstanding > 0 {
+            let Ok(finished) = self.finished.recv() else { break };
+            self.outstanding -= 1;
+            done.push(self.step_of(finished).0);
+        }
+        // The first error is the one to tell; this one only says that it has not passed.
+        let _ = self.record(&mut done, observer);
+    }
+}

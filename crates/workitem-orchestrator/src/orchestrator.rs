@@ -1,0 +1,199 @@
+//! A run: the job's lock, what a predecessor left behind, the slots, and the driver that feeds them.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Duration;
+use std::{process, thread};
+
+use crossbeam_channel::unbounded;
+use thiserror::Error;
+use workitem_store::{Cause, Job, JobCounts, JobLock, Store, StoreError, recover};
+use workitem_types::ItemId;
+use workitem_typestate::{Failed, WorkItem};
+
+use crate::agent::Agent;
+use crate::clock;
+use crate::driver::Driver;
+use crate::observer::{Event, Observer};
+use crate::process::end_orphans;
+use crate::retry::Retry;
+use crate::slots::{Slots, vacant};
+use crate::stop::{Stop, Stopping};
+
+/// How to run a job.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Items that run at a time. Default: the number of cores.
+    pub parallelism: NonZeroUsize,
+    /// How often an item may fail. Default: once.
+    pub retry: Retry,
+    /// How many crashes an item may be there at before it is given up. Default: 10.
+    pub max_crashes: usize,
+    /// How long one attempt may take. Default: for ever.
+    pub timeout: Option<Duration>,
+    /// How long [`Stop::drain`] waits for running agents before it interrupts them. Default: 30 s.
+    pub drain: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            parallelism: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            retry: Retry::default(),
+            max_crashes: 10,
+            timeout: None,
+            drain: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Why a run ended early. What was recorded until then stays recorded, and the rest can be resumed.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The store failed. Running agents were ended.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The job's input is not complete.
+    #[error("job `{job}` is still being submitted")]
+    Submitting {
+        /// The job.
+        job: String,
+    },
+    /// Agents of a predecessor could not be ended, so that no item may be started again.
+    #[error("failed to end agents that outlived their orchestrator: {0}")]
+    Orphans(io::Error),
+    /// The system gave no threads.
+    #[error("failed to start a thread: {0}")]
+    Threads(io::Error),
+}
+
+/// How a run ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The job's counts.
+    pub counts: JobCounts,
+    /// Items completed by this run.
+    pub completed: usize,
+    /// Attempts of this run that failed.
+    pub failures: usize,
+    /// Attempts of this run that were interrupted.
+    pub interrupted: usize,
+    /// How the run was asked to stop, if it was.
+    pub stopping: Stopping,
+    /// Items of this run that took longest, longest first: at most five.
+    pub slowest: Vec<(ItemId, Duration)>,
+    /// How long the run took.
+    pub took: Duration,
+}
+
+/// Runs one job of one store. While it lives, no other process can.
+pub struct Orchestrator {
+    store: Arc<dyn Store>,
+    job: Job,
+    _lock: Box<dyn JobLock>,
+}
+
+impl Orchestrator {
+    /// Takes the job's lock.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Busy`] if another process has it, [`StoreError`] if the store fails.
+    pub fn new(store: Arc<dyn Store>, job: Job) -> Result<Self, StoreError> {
+        let lock = store.lock_job(&job)?;
+        Ok(Self { store, job, _lock: lock })
+    }
+
+    /// The job.
+    pub const fn job(&self) -> &Job {
+        &self.job
+    }
+
+    /// The store.
+    pub fn store(&self) -> &dyn Store {
+        &*self.store
+    }
+
+    /// Runs the job until no item will change any more, or `stop` is used.
+    ///
+    /// First puts in order what an orchestrator that went away has left behind: its agents are ended,
+    /// its items interrupted. Then an attempt is durable before its agent starts, and an outcome before
+    /// `observer` sees it.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError`]. Whatever it is, every item is in a state from which another run goes on.
+    pub fn run(
+        &self,
+        agent: &dyn Agent,
+        options: &Options,
+        stop: &Stop,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, RunError> {
+        let job = self.store.job(&self.job.name)?;
+        if !job.is_sealed() {
+            return Err(RunError::Submitting { job: job.name });
+        }
+        self.clean_up(options, observer)?;
+        let run = format!("{}{}-{}", self.run_prefix(), process::id(), clock::now().timestamp_micros());
+        let slots = Slots {
+            agent,
+            blobs: &*self.store,
+            job: &job,
+            run: &run,
+            timeout: options.timeout,
+            stop,
+            running: vacant(options.parallelism.get()),
+        };
+        thread::scope(|scope| {
+            let (claims, claimed) = unbounded();
+            let (done, finished) = unbounded();
+            for slot in 0..options.parallelism.get() {
+                let (slots, claimed, done) = (&slots, claimed.clone(), done.clone());
+                let builder = thread::Builder::new().name(format!("slot-{slot}"));
+                builder
+                    .spawn_scoped(scope, move || slots.work(slot, &claimed, &done))
+                    .map_err(RunError::Threads)?;
+            }
+            Driver::new(&*self.store, &slots, options, claims, finished).drive(observer)
+        })
+    }
+
+    /// What is left of a predecessor: its agents are ended before any item of theirs can run again.
+    fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
+        let orphans = end_orphans(&self.run_prefix()).map_err(RunError::Orphans)?;
+        let retry = |item: &WorkItem<Failed>| options.retry.should_retry(item, Cause::Stranded);
+        let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, clock::now())?;
+        if orphans > 0 || items != workitem_store::Recovered::default() {
+            observer.event(&Event::Recovered { orphans, items });
+        }
+        Ok(())
+    }
+
+    /// With what `WORKITEM_RUN` begins in every run of this job, whichever process runs it.
+    fn run_prefix(&self) -> String {
+        format!("{}-{}-", self.store.identity(), self.job.id)
+    }
+}
+
+/// The longest-running items so far.
+#[derive(Default)]
+pub(crate) struct Slowest(Vec<(ItemId, Duration)>);
+
+impl Slowest {
+    const KEPT: usize = 5;
+
+    pub(crate) fn saw(&mut self, item: &ItemId, took: Duration) {
+        let place = self.0.partition_point(|(_, other)| *other >= took);
+        if place < Self::KEPT {
+            self.0.insert(place, (item.clone(), took));
+            self.0.truncate(Self::KEPT);
+        }
+    }
+
+    pub(crate) fn into_vec(self) -> Vec<(ItemId, Duration)> {
+        self.0
+    }
+}

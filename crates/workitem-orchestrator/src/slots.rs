@@ -1,0 +1,104 @@
+//! The threads that run agents: one for each item that may run at a time.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use crossbeam_channel::{Receiver, Sender};
+use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job, Leased, StoreError};
+use workitem_typestate::InProgress;
+
+use crate::agent::{Agent, Ended, How, Task};
+use crate::clock;
+use crate::observer::Running;
+use crate::stop::{Stop, Stopping};
+
+/// An attempt that is over.
+pub struct Finished {
+    pub leased: Leased<InProgress>,
+    pub ended: Result<Ended, StoreError>,
+    pub at: DateTime<Utc>,
+    pub took: Duration,
+}
+
+/// What all slots share.
+pub struct Slots<'a> {
+    pub agent: &'a dyn Agent,
+    pub blobs: &'a dyn Blobs,
+    pub job: &'a Job,
+    pub run: &'a str,
+    pub timeout: Option<Duration>,
+    pub stop: &'a Stop,
+    /// What runs in each slot; [`vacant`] to begin with.
+    pub running: Vec<Mutex<Option<Running>>>,
+}
+
+/// So many slots in which nothing runs.
+pub fn vacant(slots: usize) -> Vec<Mutex<Option<Running>>> {
+    (0..slots).map(|_| Mutex::new(None)).collect()
+}
+
+impl Slots<'_> {
+    /// Works in one slot until there are no more claims. Once the orchestrator stops, claims come back
+    /// as interrupted without having been started.
+    pub fn work(&self, slot: usize, claims: &Receiver<Claim>, finished: &Sender<Finished>) {
+        for claim in claims {
+            let started = Instant::now();
+            let ended = if self.stop.stopping() > Stopping::No {
+                Ok(Ended { how: How::Interrupted, output: AttemptOutput::default() })
+            } else {
+                self.set(slot, Some(Running { item: claim.leased.item().id().clone(), since: started }));
+                let ended = self.attempt(&claim, started);
+                self.set(slot, None);
+                ended
+            };
+            let (leased, took) = (claim.leased, started.elapsed());
+            if finished.send(Finished { leased, ended, at: clock::now(), took }).is_err() {
+                return;
+            }
+        }
+    }
+
+    /// What runs right now, longest-running first.
+    pub fn running(&self) -> Vec<Running> {
+        let slots = self.running.iter();
+        let mut running: Vec<Running> =
+            slots.filter_map(|slot| slot.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect();
+        running.sort_by_key(|running| running.since);
+        running
+    }
+
+    fn set(&self, slot: usize, running: Option<Running>) {
+        *self.running[slot].lock().unwrap_or_else(PoisonError::into_inner) = running;
+    }
+
+    fn attempt(&self, claim: &Claim, started: Instant) -> Result<Ended, StoreError> {
+        let item = claim.leased.item();
+        let task = Task {
+            job: &self.job.name,
+            job_id: self.job.id,
+            item: item.id(),
+            seq: claim.leased.token().seq(),
+            attempt: item.attempts(),
+            payload: &claim.payload,
+            run: self.run,
+            timeout: self.timeout,
+            started,
+            cancel: self.stop.cancel(),
+            blobs: self.blobs,
+        };
+        catch_unwind(AssertUnwindSafe(|| self.agent.run(&task))).unwrap_or_else(|panic| {
+            let how = How::Failed { error: format!("panicked: {}", message(&*panic)), cause: Cause::Panic };
+            Ok(Ended { how, output: AttemptOutput::default() })
+        })
+    }
+}
+
+fn message(panic: &(dyn std::any::Any + Send)) -> &str {
+    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
+        (Some(text), _) => text,
+        (None, Some(text)) => text,
+        (None, None) => "without a message",
+    }
+}

@@ -1,0 +1,88 @@
+//! Asking a running orchestrator to stop, from a signal handler's thread or another.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use crate::cancel::Cancel;
+
+/// How an orchestrator is to stop. Only ever goes forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub enum Stopping {
+    /// It is not.
+    No = 0,
+    /// Claims nothing more, lets running agents finish.
+    Drain = 1,
+    /// Tells running agents to stop, and puts their items back.
+    Interrupt = 2,
+    /// Ends running agents at once, and puts their items back.
+    Kill = 3,
+}
+
+/// A handle to stop an orchestrator. Clones stop the same one.
+#[derive(Debug, Clone)]
+pub struct Stop(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    stopping: AtomicU8,
+    cancel: Cancel,
+    wake: (Sender<()>, Receiver<()>),
+}
+
+impl Stop {
+    /// A handle that nobody has used.
+    ///
+    /// # Errors
+    ///
+    /// The system's error if it has no file descriptors left.
+    pub fn new() -> io::Result<Self> {
+        let (cancel, wake) = (Cancel::new()?, bounded(1));
+        Ok(Self(Arc::new(Shared { stopping: AtomicU8::new(Stopping::No as u8), cancel, wake })))
+    }
+
+    /// Claim nothing more and let running agents finish.
+    pub fn drain(&self) {
+        self.raise(Stopping::Drain);
+    }
+
+    /// Tell running agents to stop and put their items back.
+    pub fn interrupt(&self) {
+        self.raise(Stopping::Interrupt);
+        self.0.cancel.terminate();
+    }
+
+    /// End running agents at once and put their items back.
+    pub fn kill(&self) {
+        self.raise(Stopping::Kill);
+        self.0.cancel.kill();
+    }
+
+    /// How far it went.
+    pub fn stopping(&self) -> Stopping {
+        match self.0.stopping.load(Ordering::Acquire) {
+            0 => Stopping::No,
+            1 => Stopping::Drain,
+            2 => Stopping::Interrupt,
+            _ => Stopping::Kill,
+        }
+    }
+
+    pub(crate) fn cancel(&self) -> &Cancel {
+        &self.0.cancel
+    }
+
+    /// Gets a message whenever somebody asks for something.
+    pub(crate) fn woken(&self) -> &Receiver<()> {
+        &self.0.wake.1
+    }
+
+    fn raise(&self, stopping: Stopping) {
+        self.0.stopping.fetch_max(stopping as u8, Ordering::AcqRel);
+        // A full channel has a message that nobody has read yet, which does as well.
+        let _ = self.0.wake.0.try_send(());
+    }
+}
