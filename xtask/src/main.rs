@@ -1,2 +1,109 @@
-//! Entry.
-fn main() {}
+//! What the project does to itself: `cargo xtask <command>`.
+//!
+//! - `test` runs everything that must hold;
+//! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
+//! - `tidy` checks the rules of this workspace that no compiler knows.
+
+mod codegen;
+mod test;
+mod tidy;
+
+use std::env;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::process::{self, ExitCode};
+
+use anyhow::{Result, bail};
+use clap::Parser;
+
+/// Tasks of the workitem workspace.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Command {
+    /// Run everything that must hold: format, lints, tests, docs, generated files, tidiness.
+    Test,
+    /// Write the files that are generated from the seven rows of `workitem-table`.
+    Codegen {
+        /// Write nothing; fail and name each file that is stale, missing or left over.
+        #[arg(long)]
+        check: bool,
+        /// Afterwards record what the compiler says now to every compile-fail case.
+        #[arg(long, conflicts_with = "check")]
+        bless: bool,
+    },
+    /// Check dependency edges, the trusted base, and habits of the code.
+    Tidy,
+}
+
+fn main() -> ExitCode {
+    match run(&Command::parse(), &root()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Not returned from `main`: that would print a backtrace of this program, which is not at fault.
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: &Command, root: &Path) -> Result<()> {
+    match *command {
+        Command::Test => test::run(root),
+        Command::Codegen { check: true, .. } => report("codegen", &codegen::check(root)?),
+        Command::Codegen { bless, .. } => {
+            codegen::write(root)?;
+            if bless { codegen::bless(root) } else { Ok(()) }
+        }
+        Command::Tidy => report("tidy", &tidy::check(root)?),
+    }
+}
+
+/// The folder of the workspace.
+fn root() -> PathBuf {
+    let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
+    xtask.parent().expect("xtask is a folder of the workspace").to_path_buf()
+}
+
+/// Cargo, in the folder of the workspace.
+fn cargo(root: &Path) -> process::Command {
+    let mut cargo = process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
+}
+
+/// Something that does not hold, where, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+struct Problem {
+    file: String,
+    line: usize,
+    what: String,
+}
+
+impl Problem {
+    /// A problem of a whole file.
+    fn file(file: impl Into<String>, what: impl Into<String>) -> Self {
+        Self::line(file, 1, what)
+    }
+
+    /// A problem of one line, the first being 1.
+    fn line(file: impl Into<String>, line: usize, what: impl Into<String>) -> Self {
+        Self { file: file.into(), line, what: what.into() }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.what)
+    }
+}
+
+fn report(check: &str, problems: &[Problem]) -> Result<()> {
+    for problem in problems {
+        println!("{problem}");
+    }
+    match problems.len() {
+        0 => Ok(()),
+        1 => bail!("{check} found a problem"),
+        n => bail!("{check} found {n} problems"),
+    }
+}

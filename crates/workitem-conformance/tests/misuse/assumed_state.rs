@@ -1,0 +1,10 @@
+// A record does not become an item in a state of one's choice: it is checked and matched.
+
+use workitem_types::WorkItemRecord;
+use workitem_typestate::{Pending, WorkItem};
+
+fn misuse(record: WorkItemRecord) {
+    let _item: WorkItem<Pending> = record.into();
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+// An item is one value: two of them would be run twice.
+
+use workitem_typestate::{Pending, WorkItem};
+
+fn misuse(item: WorkItem<Pending>) {
+    let _twin = item.clone();
+}
+
+fn main() {}

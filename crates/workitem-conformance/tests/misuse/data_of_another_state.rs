@@ -1,0 +1,9 @@
+// A pending item has no result: the accessor exists where the data does.
+
+use workitem_typestate::{Pending, WorkItem};
+
+fn misuse(item: &WorkItem<Pending>) {
+    let _result = item.result();
+}
+
+fn main() {}

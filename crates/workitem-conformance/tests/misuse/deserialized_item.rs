@@ -1,0 +1,12 @@
+// An item does not come from JSON unchecked: the door in is `AnyWorkItem::rehydrate`.
+
+use serde::de::DeserializeOwned;
+use workitem_typestate::{Completed, WorkItem};
+
+fn read<T: DeserializeOwned>() {}
+
+fn misuse() {
+    read::<WorkItem<Completed>>();
+}
+
+fn main() {}

@@ -1,0 +1,9 @@
+// A state cannot be made by hand: it comes with its item.
+
+use workitem_typestate::Failed;
+
+fn misuse(error: String) {
+    let _state = Failed { error };
+}
+
+fn main() {}

@@ -1,0 +1,195 @@
+//! `cargo xtask test`: everything that must hold, cheapest first; stops at the first thing that does not.
+
+use std::env;
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::{codegen, report, tidy};
+
+/// A step: its name, and how to run it alone.
+struct Step {
+    name: &'static str,
+    alone: &'static str,
+    run: fn(&Path, &mut Tests) -> Result<()>,
+}
+
+const STEPS: [Step; 7] = [
+    Step { name: "tools", alone: "apt-get install -y gcc libc6-dev findutils procps", run: |_, _| tools() },
+    Step {
+        name: "format",
+        alone: "cargo fmt --check",
+        run: |root, _| cargo(root, &["fmt", "--all", "--check"]),
+    },
+    Step {
+        name: "codegen",
+        alone: "cargo xtask codegen --check",
+        run: |root, _| report("codegen", &codegen::check(root)?),
+    },
+    Step { name: "tidy", alone: "cargo xtask tidy", run: |root, _| report("tidy", &tidy::check(root)?) },
+    Step {
+        name: "lints",
+        alone: "cargo clippy --workspace --all-targets -- -D warnings",
+        run: |root, _| cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+    },
+    Step { name: "tests", alone: "cargo test --workspace", run: tests },
+    Step {
+        name: "docs",
+        alone: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",
+        run: |root, _| {
+            let mut doc = command(root, &["doc", "--workspace", "--no-deps"]);
+            succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
+        },
+    },
+];
+
+pub fn run(root: &Path) -> Result<()> {
+    let mut tests = Tests::default();
+    let mut times = Vec::new();
+    for Step { name, alone, run } in STEPS {
+        println!("==> {name}: {alone}");
+        let start = Instant::now();
+        let result = run(root, &mut tests);
+        let took = start.elapsed();
+        if let Err(error) = result {
+            bail!("{name} failed after {}: {error:#}\nto run it alone: {alone}", seconds(took));
+        }
+        println!("==> {name}: ok, {}", seconds(took));
+        times.push((name, took));
+    }
+    ensure!(tests.passed > 0, "no test was run");
+
+    println!("\neverything holds:");
+    for (name, took) in times {
+        println!("  {name:<8} {:>9}", seconds(took));
+    }
+    println!("{tests}");
+    Ok(())
+}
+
+/// Programs that building or testing starts, and the Debian packages that have them.
+fn tools() -> Result<()> {
+    // SQLite is compiled from source; tests start the others.
+    let needed = [("cc", &["gcc", "libc6-dev"][..]), ("xargs", &["findutils"]), ("ps", &["procps"])];
+    let missing = || needed.iter().filter(|(program, _)| !is_on_path(program));
+    let packages: Vec<&str> = missing().flat_map(|(_, packages)| packages.iter().copied()).collect();
+    if packages.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", packages.join(" "));
+    for arguments in [vec!["update"], [&["install", "-y", "--no-install-recommends"], &packages[..]].concat()]
+    {
+        let mut apt = Command::new("apt-get");
+        succeed(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))?;
+    }
+    match missing().next() {
+        None => Ok(()),
+        Some((program, _)) => bail!("`{program}` is still not on PATH"),
+    }
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// Runs every test and counts them as they report.
+fn tests(root: &Path, tests: &mut Tests) -> Result<()> {
+    let mut command = command(root, &["test", "--workspace"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
+    let output = child.stdout.take().context("cargo has no output")?;
+    let mut stdout = std::io::stdout().lock();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line?;
+        stdout.write_all(&line)?;
+        stdout.write_all(b"\n")?;
+        tests.read(&String::from_utf8_lossy(&line));
+    }
+    let status = child.wait()?;
+    ensure!(status.success(), "a test failed ({tests})");
+    Ok(())
+}
+
+/// How many tests said what.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tests {
+    passed: usize,
+    failed: usize,
+    ignored: usize,
+}
+
+impl Tests {
+    /// Adds up the line with which each test program ends.
+    fn read(&mut self, line: &str) {
+        let Some(result) = line.strip_prefix("test result: ") else { return };
+        for part in result.split([';', '.']) {
+            let mut words = part.split_whitespace();
+            let (Some(count), Some(what)) = (words.next(), words.next()) else { continue };
+            let Ok(count) = count.parse::<usize>() else { continue };
+            match what {
+                "passed" => self.passed += count,
+                "failed" => self.failed += count,
+                "ignored" => self.ignored += count,
+                _ => {}
+            }
+        }
+    }
+}
+
+impl std::fmt::Display for Tests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { passed, failed, ignored } = self;
+        write!(f, "{passed} passed, {failed} failed, {ignored} skipped")
+    }
+}
+
+fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
+    succeed(&mut command(root, arguments))
+}
+
+/// Cargo without a terminal's input, and never recording compile-fail answers instead of comparing them.
+fn command(root: &Path, arguments: &[&str]) -> Command {
+    let mut cargo = crate::cargo(root);
+    cargo.args(arguments).stdin(Stdio::null()).env_remove("TRYBUILD");
+    cargo
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
+    ensure!(status.success(), "{status}");
+    Ok(())
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_programs_are_added_up() {
+        let mut tests = Tests::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.01s",
+            "test result: FAILED. 5 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.07s",
+            "test passed ... ok",
+        ] {
+            tests.read(line);
+        }
+        assert_eq!(tests.to_string(), "8 passed, 2 failed, 1 skipped");
+    }
+
+    #[test]
+    fn a_failing_step_is_an_error() {
+        assert!(succeed(&mut Command::new("false")).is_err());
+        assert!(succeed(&mut Command::new("no-such-program")).is_err());
+        assert!(is_on_path("sh") && !is_on_path("no-such-program"));
+    }
+}
