@@ -8,7 +8,7 @@ use std::{process, thread};
 
 use crossbeam_channel::unbounded;
 use thiserror::Error;
-use workitem_store::{Cause, Job, JobCounts, JobLock, Store, StoreError, recover};
+use workitem_store::{Cause, Job, JobCounts, JobLock, Runner, Store, StoreError, recover};
 use workitem_types::ItemId;
 use workitem_typestate::{Failed, WorkItem};
 
@@ -102,7 +102,9 @@ impl Orchestrator {
     ///
     /// [`StoreError::Busy`] if another process has it, [`StoreError`] if the store fails.
     pub fn new(store: Arc<dyn Store>, job: Job) -> Result<Self, StoreError> {
-        let lock = store.lock_job(&job)?;
+        let settled_before = store.counts(job.id)?.settled();
+        let runner = Runner { process: process::id(), since: clock::now(), settled_before };
+        let lock = store.lock_job(&job, &runner)?;
         Ok(Self { store, job, _lock: lock })
     }
 

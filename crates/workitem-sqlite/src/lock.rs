@@ -7,7 +7,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use workitem_store::JobLock;
+use workitem_store::{JobLock, Runner};
 
 /// How long to wait for a lock: one who only looks holds it for a moment.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -18,31 +18,31 @@ pub struct FileLock(#[expect(dead_code, reason = "closing the file lets go of th
 impl JobLock for FileLock {}
 
 /// Takes the lock, or says who has it.
-pub fn take(path: &Path) -> io::Result<Result<FileLock, String>> {
+pub fn take(path: &Path, runner: &Runner) -> io::Result<Result<FileLock, Runner>> {
     let mut file = open(path)?;
     let started = Instant::now();
     while let Err(error) = file.try_lock() {
         match error {
             TryLockError::Error(error) => return Err(error),
             TryLockError::WouldBlock if started.elapsed() < PATIENCE => sleep(Duration::from_millis(5)),
-            TryLockError::WouldBlock => return Ok(Err(holder(&mut file))),
+            TryLockError::WouldBlock => return Ok(Err(holder(&mut file)?)),
         }
     }
     file.set_len(0)?;
     file.rewind()?;
-    write!(file, "process {}", std::process::id())?;
+    file.write_all(&serde_json::to_vec(runner)?)?;
     Ok(Ok(FileLock(file)))
 }
 
 /// Who has the lock, if anybody does.
-pub fn look(path: &Path) -> io::Result<Option<String>> {
+pub fn look(path: &Path) -> io::Result<Option<Runner>> {
     let mut file = match OpenOptions::new().read(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
     match file.try_lock_shared() {
         Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+        Err(TryLockError::WouldBlock) => holder(&mut file).map(Some),
         Err(TryLockError::Error(error)) => Err(error),
     }
 }
@@ -54,10 +54,17 @@ fn open(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
 }
 
-fn holder(file: &mut File) -> String {
-    let mut text = String::new();
-    match file.rewind().and_then(|()| file.read_to_string(&mut text)) {
-        Ok(_) if !text.is_empty() => text,
-        _ => "another process".to_owned(),
+/// What the holder of the lock has written. For a moment after it took the lock, that is nothing.
+fn holder(file: &mut File) -> io::Result<Runner> {
+    let started = Instant::now();
+    loop {
+        let mut text = String::new();
+        file.rewind()?;
+        file.read_to_string(&mut text)?;
+        match serde_json::from_str(&text) {
+            Ok(runner) => return Ok(runner),
+            Err(_) if started.elapsed() < PATIENCE => sleep(Duration::from_millis(5)),
+            Err(error) => return Err(error.into()),
+        }
     }
 }

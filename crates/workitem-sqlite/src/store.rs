@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use workitem_store::{
     Abandoned, AnyStep, AttemptRow, ClaimRequest, Claims, HistoryRow, ItemQuery, ItemRow, Job, JobCounts,
-    JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Skipped, Store, StoreError,
+    JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store, StoreError,
 };
 use workitem_types::ItemId;
 
@@ -47,15 +47,15 @@ impl Store for SqliteStore {
         self.delete_blobs(job)
     }
 
-    fn lock_job(&self, job: &Job) -> Result<Box<dyn JobLock>, StoreError> {
-        let taken = lock::take(&self.lock_path(job));
+    fn lock_job(&self, job: &Job, runner: &Runner) -> Result<Box<dyn JobLock>, StoreError> {
+        let taken = lock::take(&self.lock_path(job), runner);
         match taken.map_err(|error| self.file_error("locking a job", error))? {
             Ok(lock) => Ok(Box::new(lock)),
-            Err(by) => Err(StoreError::Busy { job: job.name.clone(), by }),
+            Err(by) => Err(StoreError::Busy { job: job.name.clone(), by: by.to_string() }),
         }
     }
 
-    fn running(&self, job: &Job) -> Result<Option<String>, StoreError> {
+    fn running(&self, job: &Job) -> Result<Option<Runner>, StoreError> {
         lock::look(&self.lock_path(job)).map_err(|error| self.file_error("looking at a job's lock", error))
     }
 

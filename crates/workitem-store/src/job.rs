@@ -55,6 +55,11 @@ impl JobCounts {
         self.by_status.pending == 0 && self.by_status.in_progress == 0 && self.by_status.failed == 0
     }
 
+    /// Items that will not change any more.
+    pub const fn settled(&self) -> usize {
+        self.by_status.completed + self.by_status.dead_lettered
+    }
+
     /// Items in one state.
     pub const fn of(&mut self, kind: StatusKind) -> &mut usize {
         match kind {

@@ -64,6 +64,8 @@ pub use output::{AttemptOutput, BlobName, BlobWriter, Blobs, Captured, INLINE_OU
 pub use payload::{MAX_PAYLOAD, Payload};
 pub use recover::{Recovered, recover};
 pub use rows::{Abandoned, AttemptRow, Claim, Claims, HistoryRow, ItemRow, LetterRow, Skipped};
-pub use store::{ClaimRequest, ItemQuery, JobLock, MAX_ID, NewItem, NewJob, Outcome, Store, check_item};
+pub use store::{
+    ClaimRequest, ItemQuery, JobLock, MAX_ID, NewItem, NewJob, Outcome, Runner, Store, check_item,
+};
 pub use time::whole_micros;
 pub use verify::{Audit, verify};

@@ -12,7 +12,7 @@ use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 use crate::engine::{abandoned, claim_step, count_step, successor_id};
 use crate::{
     Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Claim, ClaimRequest, Claims, HistoryRow,
-    ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload,
+    ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner,
     Skipped, Store, StoreError, check_item, whole_micros,
 };
 
@@ -40,7 +40,7 @@ struct JobData {
     items: Vec<Item>,
     seq_of: HashMap<ItemId, u64>,
     skipped: BTreeMap<u64, Skipped>,
-    locked: bool,
+    runner: Option<Runner>,
 }
 
 struct Item {
@@ -164,7 +164,7 @@ impl Store for MemoryStore {
             items: Vec::new(),
             seq_of: HashMap::new(),
             skipped: BTreeMap::new(),
-            locked: false,
+            runner: None,
         };
         jobs.by_id.insert(id, data);
         Ok(job)
@@ -185,17 +185,18 @@ impl Store for MemoryStore {
         Ok(())
     }
 
-    fn lock_job(&self, job: &Job) -> Result<Box<dyn JobLock>, StoreError> {
+    fn lock_job(&self, job: &Job, runner: &Runner) -> Result<Box<dyn JobLock>, StoreError> {
         let mut jobs = self.jobs();
         let data = jobs.get(job.id)?;
-        if std::mem::replace(&mut data.locked, true) {
-            return Err(StoreError::Busy { job: job.name.clone(), by: "this process".to_owned() });
+        if let Some(runner) = &data.runner {
+            return Err(StoreError::Busy { job: job.name.clone(), by: runner.to_string() });
         }
+        data.runner = Some(runner.clone());
         Ok(Box::new(MemoryLock { store: self.clone(), job: job.id }))
     }
 
-    fn running(&self, job: &Job) -> Result<Option<String>, StoreError> {
-        Ok(self.jobs().get(job.id)?.locked.then(|| "this process".to_owned()))
+    fn running(&self, job: &Job) -> Result<Option<Runner>, StoreError> {
+        Ok(self.jobs().get(job.id)?.runner.clone())
     }
 
     fn submit(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError> {
@@ -394,7 +395,7 @@ impl JobLock for MemoryLock {}
 impl Drop for MemoryLock {
     fn drop(&mut self) {
         if let Ok(data) = self.store.jobs().get(self.job) {
-            data.locked = false;
+            data.runner = None;
         }
     }
 }

@@ -1,9 +1,11 @@
 //! The trait that every engine implements.
 
+use std::fmt;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use workitem_types::{ItemId, StatusKind};
 
@@ -65,14 +67,14 @@ pub trait Store: Blobs {
     /// # Errors
     ///
     /// [`StoreError::Busy`] if another process has it.
-    fn lock_job(&self, job: &Job) -> Result<Box<dyn JobLock>, StoreError>;
+    fn lock_job(&self, job: &Job, runner: &Runner) -> Result<Box<dyn JobLock>, StoreError>;
 
     /// Who runs the job right now, if anybody does.
     ///
     /// # Errors
     ///
     /// See [`Store`].
-    fn running(&self, job: &Job) -> Result<Option<String>, StoreError>;
+    fn running(&self, job: &Job) -> Result<Option<Runner>, StoreError>;
 
     /// Adds items to a job, in order, and reports how many were new. An item whose id and payload are
     /// there already is passed over, so that a batch can be sent again.
@@ -217,6 +219,23 @@ pub trait Store: Blobs {
 
 /// Held while a process runs a job; dropping it lets go.
 pub trait JobLock: Send + Sync {}
+
+/// Who runs a job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Runner {
+    /// The process.
+    pub process: u32,
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// How many items had nothing left to do by then: with `since`, it tells the rate.
+    pub settled_before: usize,
+}
+
+impl fmt::Display for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "process {}", self.process)
+    }
+}
 
 /// A job to be made.
 #[derive(Debug, Clone)]

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{at, counts, new_item, numbered, open_job, tally};
-use crate::{ItemQuery, MAX_ID, NewItem, NewJob, Payload, Skipped, Store, StoreError};
+use crate::{ItemQuery, MAX_ID, NewItem, NewJob, Payload, Runner, Skipped, Store, StoreError};
 
 pub fn a_job_is_found_by_its_name(store: &dyn Store) {
     let spec = json!({ "command": ["wc", "-l"] });
@@ -44,15 +44,17 @@ pub fn a_deleted_job_is_gone(store: &dyn Store) {
 
 pub fn one_runner_at_a_time(store: &dyn Store) {
     let (job, other) = (open_job(store, "job"), open_job(store, "other"));
+    let runner = Runner { process: 4_711, since: at(1), settled_before: 3 };
     assert_eq!(store.running(&job).unwrap(), None);
-    let lock = store.lock_job(&job).unwrap();
-    assert!(matches!(store.lock_job(&job), Err(StoreError::Busy { job, .. }) if job == "job"));
-    assert!(store.running(&job).unwrap().is_some());
+    let lock = store.lock_job(&job, &runner).unwrap();
+    let second = store.lock_job(&job, &Runner { process: 4_712, ..runner.clone() });
+    assert!(matches!(second, Err(StoreError::Busy { job, by }) if job == "job" && by == "process 4711"));
+    assert_eq!(store.running(&job).unwrap(), Some(runner.clone()));
     assert_eq!(store.running(&other).unwrap(), None);
-    drop(store.lock_job(&other).unwrap());
+    drop(store.lock_job(&other, &runner).unwrap());
     drop(lock);
     assert_eq!(store.running(&job).unwrap(), None);
-    drop(store.lock_job(&job).unwrap());
+    drop(store.lock_job(&job, &runner).unwrap());
 }
 
 pub fn submitting_again_adds_nothing(store: &dyn Store) {
