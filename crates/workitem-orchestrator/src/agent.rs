@@ -1,6 +1,6 @@
 //! What runs an item: a command, a closure, or your own [`Agent`].
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use workitem_store::{AttemptOutput, Blobs, Cause, JobId, Payload, StoreError};
 use workitem_types::{AgentResult, ItemId};
@@ -34,12 +34,44 @@ pub struct Task<'a> {
     pub payload: &'a Payload,
     /// This run of the orchestrator; processes that carry it in their environment are its agents.
     pub run: &'a str,
+    /// When the attempt started.
+    pub started: Instant,
     /// How long the attempt may take.
     pub timeout: Option<Duration>,
     /// Raised when the orchestrator stops.
     pub cancel: &'a Cancel,
     /// Where long output goes.
     pub blobs: &'a dyn Blobs,
+}
+
+impl Task<'_> {
+    /// Whether the orchestrator stops. An agent that can stop in the middle then returns an error, and
+    /// the item is put back.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// When the attempt's time is up; `None` if it may take as long as it likes.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.started.checked_add(self.timeout?)
+    }
+
+    /// How much of its time is left; `None` if it may take as long as it likes.
+    pub fn remaining(&self) -> Option<Duration> {
+        self.deadline().map(|deadline| deadline.saturating_duration_since(Instant::now()))
+    }
+
+    /// Whether the attempt is to end: its time is up, or the orchestrator stops.
+    pub fn should_stop(&self) -> bool {
+        self.is_cancelled() || self.remaining() == Some(Duration::ZERO)
+    }
+
+    /// Sleeps for `duration`, or until the attempt is to end; says whether it is to end.
+    pub fn sleep(&self, duration: Duration) -> bool {
+        let duration = self.remaining().map_or(duration, |remaining| remaining.min(duration));
+        self.cancel.wait_timeout(duration);
+        self.should_stop()
+    }
 }
 
 /// How an attempt ended, and what it printed.

@@ -1,0 +1,96 @@
+//! What an agent's process finds in its environment.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use rustix::process::Pid;
+
+use crate::agent::Task;
+
+const JOB: &str = "WORKITEM_JOB";
+const ID: &str = "WORKITEM_ID";
+const ATTEMPT: &str = "WORKITEM_ATTEMPT";
+const RUN: &str = "WORKITEM_RUN";
+const ITEM: &str = "WORKITEM_ITEM";
+const ITEM_FILE: &str = "WORKITEM_ITEM_FILE";
+
+/// Most bytes that Linux takes for one argument or one `NAME=value`, its NUL included (`MAX_ARG_STRLEN`
+/// with pages of 4 KiB).
+pub(super) const MAX_STRING: usize = 128 << 10;
+
+/// Gives `command` what every agent finds in its environment.
+///
+/// What stands there otherwise is inherited, and `PATH` must not be touched: with a `PATH` of its own
+/// `Command` forks the whole process instead of using `posix_spawn`.
+pub(super) fn set(command: &mut Command, task: &Task<'_>, scratch: &Path) -> io::Result<Option<ItemFile>> {
+    command
+        .env(JOB, task.job)
+        .env(ID, task.item.as_str())
+        .env(ATTEMPT, task.attempt.to_string())
+        .env(RUN, task.run);
+    let json = task.payload.as_json();
+    // The name, `=`, the value, NUL.
+    if ITEM.len() + 1 + json.len() < MAX_STRING {
+        command.env(ITEM, json).env_remove(ITEM_FILE);
+        return Ok(None);
+    }
+    let file = ItemFile::create(scratch, json)?;
+    command.env(ITEM_FILE, &file.path).env_remove(ITEM);
+    Ok(Some(file))
+}
+
+/// The marks by which a process of this attempt is known: `NAME=value` of its environment.
+pub(super) fn marks(task: &Task<'_>) -> [String; 3] {
+    [format!("{RUN}={}", task.run), format!("{ID}={}", task.item), format!("{ATTEMPT}={}", task.attempt)]
+}
+
+/// Whether a process was started with all of `marks` in its environment.
+pub(super) fn is_marked(pid: Pid, marks: &[String]) -> bool {
+    let environment = started_with(pid);
+    marks.iter().all(|mark| environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()))
+}
+
+/// Whether a process was started with a `WORKITEM_RUN` that starts with `prefix`.
+pub(super) fn is_of_run(pid: Pid, prefix: &str) -> bool {
+    let mark = format!("{RUN}={prefix}");
+    started_with(pid).split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+}
+
+/// The environment that a process was started with; empty if it may not be read: then it is none of ours.
+fn started_with(pid: Pid) -> Vec<u8> {
+    fs::read(format!("/proc/{}/environ", pid.as_raw_nonzero())).unwrap_or_default()
+}
+
+/// An item too long for the environment, in a file that only its owner can read. Removed when dropped.
+#[derive(Debug)]
+pub(super) struct ItemFile {
+    path: PathBuf,
+}
+
+impl ItemFile {
+    fn create(folder: &Path, json: &str) -> io::Result<Self> {
+        // An agent may run in another folder.
+        let folder = std::path::absolute(folder)?;
+        loop {
+            let path = folder.join(format!("workitem-{:016x}.json", fastrand::u64(..)));
+            let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+                Ok(file) => file,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                Err(error) => return Err(error),
+            };
+            let created = Self { path };
+            file.write_all(json.as_bytes())?;
+            return Ok(created);
+        }
+    }
+}
+
+impl Drop for ItemFile {
+    fn drop(&mut self) {
+        // The agent may have removed it itself.
+        let _ = fs::remove_file(&self.path);
+    }
+}

@@ -1,0 +1,205 @@
+//! Agents that are commands.
+//!
+//! Each attempt is one process, started without a shell, in a process group of its own: its standard
+//! input is empty, its output is kept, its environment says what it works on. What it promises:
+//!
+//! - when [`run`](Agent::run) returns, nothing of the agent's process group runs any more: **what an
+//!   agent leaves running in its group when it exits is ended** (SIGKILL);
+//! - an agent whose time is up, or whose orchestrator stops, gets SIGTERM with all of its group and
+//!   descendants, then SIGKILL after the grace; that finds processes in sessions of their own, too, if
+//!   they kept their environment or their parent (Linux);
+//! - output is kept up to a limit and counted beyond it; however much an agent writes, it neither blocks
+//!   nor takes memory.
+//!
+//! A process that has left the group of an agent which ends by itself is let be: it is a daemon on purpose.
+
+mod capture;
+mod describe;
+mod environment;
+mod family;
+mod field;
+mod leader;
+mod orphans;
+mod running;
+mod template;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use rustix::io::Errno;
+use serde_json::Value;
+use workitem_store::{AttemptOutput, BlobName, Cause, StoreError, StreamKind};
+use workitem_types::{AgentResult, ItemId};
+
+pub use self::field::{BadPath, FieldPath, NoField};
+pub use self::orphans::end_orphans;
+pub use self::template::{RenderError, Template, TemplateError};
+
+pub(crate) use self::capture::Capture;
+use self::describe::{ending, plain, with_last_line};
+use self::environment::{ItemFile, MAX_STRING};
+use self::running::{Over, Running, Stop};
+use crate::agent::{Agent, Ended, How, Task};
+
+/// Most bytes of one stream of one attempt that are kept, unless said otherwise: 64 MiB.
+pub const OUTPUT_LIMIT: u64 = 64 << 20;
+
+/// How long an agent may take to end after SIGTERM, unless said otherwise: 5 s.
+pub const GRACE: Duration = Duration::from_secs(5);
+
+/// An agent that runs a command for each item.
+///
+/// Exit code 0 completes the item; any other exit, death by a signal, too much time and failure to start
+/// are failures, each with a [`Cause`] of its own and the last line of standard error in the text.
+///
+/// ```
+/// use std::time::Duration;
+/// use workitem_orchestrator::{ProcessAgent, Template};
+///
+/// let template = Template::parse(["wc", "-l", "{}"].map(Into::into).into())?;
+/// let agent = ProcessAgent::new(template, "/").grace(Duration::from_secs(1));
+/// # let _ = agent;
+/// # Ok::<(), workitem_orchestrator::TemplateError>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct ProcessAgent {
+    template: Template,
+    folder: PathBuf,
+    grace: Duration,
+    output_limit: u64,
+    scratch: PathBuf,
+}
+
+impl ProcessAgent {
+    /// An agent that runs `template` in `folder`.
+    pub fn new(template: Template, folder: impl Into<PathBuf>) -> Self {
+        let scratch = std::env::temp_dir();
+        Self { template, folder: folder.into(), grace: GRACE, output_limit: OUTPUT_LIMIT, scratch }
+    }
+
+    /// How long an agent may take to end after SIGTERM; then it gets SIGKILL.
+    #[must_use]
+    pub fn grace(self, grace: Duration) -> Self {
+        Self { grace, ..self }
+    }
+
+    /// Most bytes that are kept of each stream of an attempt.
+    #[must_use]
+    pub fn output_limit(self, bytes: u64) -> Self {
+        Self { output_limit: bytes, ..self }
+    }
+
+    /// Where items go that are too long for the environment, while their agent runs. By default the
+    /// system's folder for temporary files.
+    #[must_use]
+    pub fn scratch(self, folder: impl Into<PathBuf>) -> Self {
+        Self { scratch: folder.into(), ..self }
+    }
+
+    /// The command.
+    pub const fn template(&self) -> &Template {
+        &self.template
+    }
+
+    /// Whether an item can be given to the command, to be found out before anything runs.
+    ///
+    /// # Errors
+    ///
+    /// [`RenderError`] if it cannot.
+    pub fn check(&self, id: &ItemId, item: &Value) -> Result<(), RenderError> {
+        self.template.check(id, item)
+    }
+
+    /// Starts the command. The error is for people.
+    fn spawn(&self, task: &Task<'_>) -> Result<(Child, Option<ItemFile>), String> {
+        let item = if self.template.uses_item() { task.payload.to_value() } else { Value::Null };
+        let argv = self.template.render(task.item, &item).map_err(|error| error.to_string())?;
+        let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
+        let mut command = Command::new(program);
+        command
+            .args(arguments)
+            .current_dir(&self.folder)
+            .process_group(0)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        let item_file = environment::set(&mut command, task, &self.scratch).map_err(|error| {
+            let folder = self.scratch.display();
+            format!("could not put the item into a file in {folder}: {}", plain(&error))
+        })?;
+        match command.spawn() {
+            Ok(child) => Ok((child, item_file)),
+            Err(error) => {
+                let program = program.to_string_lossy();
+                Err(format!("could not start `{}`: {}", program.escape_debug(), self.why(&error, &argv)))
+            }
+        }
+    }
+
+    /// Why a command could not be started: what the system said, or what it meant.
+    fn why(&self, error: &io::Error, argv: &[OsString]) -> String {
+        let longest = argv.iter().map(|argument| argument.len()).max().unwrap_or(0);
+        match Errno::from_io_error(error) {
+            Some(Errno::TOOBIG) if longest >= MAX_STRING => format!(
+                "an argument has {longest} bytes, and the system takes no more than {}; \
+                 read the item from the file in WORKITEM_ITEM_FILE instead",
+                MAX_STRING - 1
+            ),
+            Some(Errno::TOOBIG) => "its arguments and environment together are more than the system takes; \
+                 read the item from WORKITEM_ITEM or the file in WORKITEM_ITEM_FILE instead"
+                .to_owned(),
+            Some(Errno::NOENT) if !self.folder.is_dir() => {
+                format!("there is no folder {}", self.folder.display())
+            }
+            _ => plain(error),
+        }
+    }
+}
+
+impl Agent for ProcessAgent {
+    fn run(&self, task: &Task<'_>) -> Result<Ended, StoreError> {
+        if task.cancel.is_cancelled() {
+            return Ok(Ended { how: How::Interrupted, output: AttemptOutput::default() });
+        }
+        let (child, _item_file) = match self.spawn(task) {
+            Ok(started) => started,
+            Err(error) => {
+                let how = How::Failed { error, cause: Cause::NotStarted };
+                return Ok(Ended { how, output: AttemptOutput::default() });
+            }
+        };
+        let capture = |stream| {
+            let name = BlobName { job: task.job_id, seq: task.seq, attempt: task.attempt, stream };
+            Capture::new(task.blobs, name, self.output_limit)
+        };
+        let running = Running::new(child, capture(StreamKind::Stdout), capture(StreamKind::Stderr));
+        let over = running.watch(task, self.grace)?;
+        let how = outcome(task, &over);
+        let output = AttemptOutput { stdout: over.stdout.finish()?, stderr: over.stderr.finish()? };
+        Ok(Ended { how, output })
+    }
+}
+
+fn outcome(task: &Task<'_>, over: &Over<'_>) -> How {
+    let is_success = over.status.is_some_and(|status| status.success());
+    let (cause, error) = match (over.stop, over.status) {
+        (None | Some(Stop::Cancelled), _) if is_success => {
+            let result = AgentResult::success(task.item.to_string(), None, task.started.elapsed());
+            return How::Completed(Box::new(result));
+        }
+        (Some(Stop::Cancelled), _) => return How::Interrupted,
+        (Some(Stop::TimedOut), _) => {
+            let limit = task.timeout.unwrap_or_default();
+            (Cause::timed_out(limit), format!("timed out after {limit:?}"))
+        }
+        (None, Some(status)) => ending(status),
+        (None, None) => (Cause::Error, "how the command ended is not known".to_owned()),
+    };
+    How::Failed { error: with_last_line(error, over.stderr.tail()), cause }
+}
