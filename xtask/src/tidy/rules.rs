@@ -59,11 +59,7 @@ fn put_off(source: &Source, problems: &mut Vec<Problem>) {
     for (i, line) in source.text.lines().enumerate() {
         for mark in PUT_OFF {
             if line.split(|c: char| !c.is_alphanumeric()).any(|word| word == mark) {
-                problems.push(Problem::line(
-                    &source.path,
-                    i + 1,
-                    format!("`{mark}`: do it, or file an issue"),
-                ));
+                problems.push(Problem::line(&source.path, i + 1, format!("`{mark}` puts work off: do it")));
             }
         }
     }
