@@ -1,7 +1,8 @@
 //! The thirty cells, each written out: what every event does in every state.
 //!
-//! This is the only place of the crate that decides what is legal. It never allocates and never clones:
-//! payloads move from the event into the status, and an error moves from one status into the next.
+//! Every transition of one status or item comes here; where the crate repeats a rule (interrupting many at
+//! once, listing what would be legal), tests hold it against this. Nothing is allocated or cloned: payloads move
+//! from the event into the status, and an error moves from one status into the next.
 
 use std::mem;
 
