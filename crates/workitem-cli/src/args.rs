@@ -1,0 +1,276 @@
+//! The command line.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use workitem_orchestrator::Backoff;
+use workitem_types::StatusKind;
+
+use crate::durations::{backoff, duration, positive};
+use crate::input::Format;
+
+/// Runs a command over thousands of items. Never loses one, never records one twice.
+#[derive(Debug, Parser)]
+#[command(name = "workitem", version, max_term_width = 100, after_help = EXIT_CODES)]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+
+    /// The store: a file that holds jobs, items, history and output
+    #[arg(long, global = true, value_name = "PATH", env = "WORKITEM_STORE", default_value = ".workitem/workitem.db")]
+    pub store: PathBuf,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  every item is completed
+  2  the command line or the input makes no sense; nothing was run
+  3  the job is finished, and some items are dead-lettered
+  4  the job is not finished: `workitem resume` goes on with it
+  5  the store failed, or `verify` found something wrong
+  6  another process runs the job";
+
+const MAP_HELP: &str = "\
+In COMMAND and its arguments, {} is the item, {id} its id, and {.a.b} a field of a JSON item. Each is put
+in once, inside one argument; no shell sees it. Without {} nothing is appended. The agent's standard input
+is empty; WORKITEM_JOB, WORKITEM_ID, WORKITEM_ATTEMPT, WORKITEM_RUN and WORKITEM_ITEM (JSON; a long one is
+in the file WORKITEM_ITEM_FILE) are in its environment.
+
+Examples:
+  find src -name '*.rs' | workitem map -- wc -l {}
+  workitem map --input pages.jsonl --id-from .slug -j 8 --max-attempts 3 --backoff 1s..1m -- ./fetch {.url}
+  printf '%s\\0' * | workitem map -0 --job sums -- sha256sum {}";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run a command for each item of an input
+    ///
+    /// Items are the lines of standard input, or come from --input. All of them are stored first, then
+    /// run. A `map` under the name of a job that exists goes on with it, if command and input are the same.
+    #[command(after_help = MAP_HELP)]
+    Map(MapArgs),
+    /// Go on with a job that was interrupted: same command, same items, only what is left
+    Resume {
+        /// The job; the last one if not given
+        job: Option<String>,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+    /// How far a job is: counts, rate, time left
+    Status {
+        /// The job; the last one if not given
+        job: Option<String>,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Every job in the store
+    Jobs {
+        /// Print JSON, a job a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The items of a job, in input order
+    Items {
+        /// The job
+        job: String,
+        /// Only items in this state
+        #[arg(long, value_parser = state, value_name = "STATE")]
+        state: Option<StatusKind>,
+        /// The lines of the input that --skip-bad passed over, instead of items
+        #[arg(long, conflicts_with = "state")]
+        skipped: bool,
+        /// Print JSON, an item a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// Everything that happened to an item
+    History {
+        /// The job
+        job: String,
+        /// The item's id
+        item: String,
+        /// Print JSON, an event a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// The standard output of every completed item, in input order
+    Output {
+        /// The job
+        job: String,
+    },
+    /// What each attempt at an item printed
+    Logs {
+        /// The job
+        job: String,
+        /// The item's id
+        item: String,
+    },
+    /// Dead letters: items that were given up
+    #[command(subcommand)]
+    Dlq(DlqCommand),
+    /// Replay the history of a job and audit the store
+    Verify {
+        /// The job
+        job: String,
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// The state machine of a work item
+    Machine {
+        /// How to print it
+        #[arg(long, value_enum, default_value_t = MachineFormat::Table)]
+        format: MachineFormat,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, for `man -l -`
+    Man,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum DlqCommand {
+    /// The dead letters that nobody has dealt with, with their errors
+    List {
+        /// The job
+        job: String,
+        /// Print JSON, a letter a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// One dead letter: its input, its history, its output
+    Show {
+        /// The job
+        job: String,
+        /// The item's id
+        item: String,
+    },
+    /// Run dead letters again, as new items that name their origin
+    Retry {
+        /// The job
+        job: String,
+        /// Only these items; all open letters if none is given
+        items: Vec<String>,
+        /// Only submit the new items, for `workitem resume` to run
+        #[arg(long)]
+        no_run: bool,
+        #[command(flatten)]
+        run: RunArgs,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct MapArgs {
+    /// Read items from FILE; its ending says how: .txt .jsonl .json .csv
+    #[arg(long, short, value_name = "FILE")]
+    pub input: Option<PathBuf>,
+    /// How the input is written, when its name does not say
+    #[arg(long, value_enum, conflicts_with = "null")]
+    pub format: Option<Format>,
+    /// Items end with NUL instead of a newline
+    #[arg(short = '0', long)]
+    pub null: bool,
+    /// Which parts of a JSON input are items, as JSONPath (RFC 9535): '$.pages[*]'
+    #[arg(long, value_name = "PATH")]
+    pub json_path: Option<String>,
+    /// Take each item's id from this field (.a.b); otherwise it is its position in the input
+    #[arg(long, value_name = "FIELD")]
+    pub id_from: Option<String>,
+    /// Pass over lines that cannot be items, and count them
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// The job's name; otherwise one is made up
+    #[arg(long, value_name = "NAME", value_parser = job_name)]
+    pub job: Option<String>,
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// The command to run for each item
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    pub command: Vec<String>,
+}
+
+/// How to run a job. `resume` takes what is not given from when the job was made.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RunArgs {
+    /// Items that run at a time [default: number of cores]
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// Failed runs of an item before it is dead-lettered [default: 1]
+    #[arg(long, value_name = "N")]
+    pub max_attempts: Option<NonZeroUsize>,
+    /// Crashes of the orchestrator or host an item may be there at [default: 10]
+    #[arg(long, value_name = "N")]
+    pub max_crashes: Option<usize>,
+    /// How long one attempt may take: 30s, 1h 30m [default: for ever]
+    #[arg(long, value_name = "DUR", value_parser = positive)]
+    pub timeout: Option<Duration>,
+    /// Wait before another attempt, doubling each time, randomly shortened: 1s, 1s..1m
+    #[arg(long, value_name = "DUR[..MAX]", value_parser = backoff)]
+    pub backoff: Option<Backoff>,
+    /// How long an agent may take to end after SIGTERM [default: 5s]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub grace: Option<Duration>,
+    /// How long SIGTERM lets running agents finish [default: 30s]
+    #[arg(long, value_name = "DUR", value_parser = duration)]
+    pub drain: Option<Duration>,
+    /// Print the items' output in input order
+    #[arg(long)]
+    pub keep_order: bool,
+    /// Print no progress and no summary
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Print progress as JSON, an event a line, on standard error
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum MachineFormat {
+    Table,
+    Mermaid,
+    Dot,
+    Json,
+}
+
+fn job_name(name: &str) -> Result<String, String> {
+    match name {
+        "" => Err("is empty".to_owned()),
+        _ if name.len() > 200 => Err("is longer than 200 bytes".to_owned()),
+        _ if name.starts_with('-') => Err("begins with a dash".to_owned()),
+        _ if name.chars().any(char::is_control) => Err("has a control character".to_owned()),
+        _ => Ok(name.to_owned()),
+    }
+}
+
+/// `in_progress`, `InProgress` and `in-progress` are the same state.
+fn state(text: &str) -> Result<StatusKind, String> {
+    let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
+    let found = StatusKind::ALL.into_iter().find(|kind| plain(kind.name()) == plain(text));
+    found.ok_or_else(|| "is one of pending, in_progress, completed, failed, dead_lettered".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn states_are_named_in_any_spelling() {
+        for text in ["in_progress", "in-progress", "InProgress", "INPROGRESS"] {
+            assert_eq!(state(text), Ok(StatusKind::InProgress));
+        }
+        assert!(state("done").is_err());
+    }
+}

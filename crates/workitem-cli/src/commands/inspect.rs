@@ -1,0 +1,194 @@
+//! Looking at jobs and items.
+
+use std::time::Duration;
+
+use serde_json::json;
+use workitem_orchestrator::now;
+use workitem_store::{ItemQuery, ItemRow, Job, JobId, Runner, Store};
+use workitem_types::{ItemId, StatusKind};
+
+use super::{job_or_last, print_line, print_lines};
+use crate::durations::short;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::report::rate;
+use crate::spec::Spec;
+use crate::text::{one_line, quoted};
+use crate::views::{counts_json, event_json, event_line, item_json, item_line, job_state};
+
+/// Items read at a time.
+const PAGE: usize = 1_000;
+
+pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Exit, Error> {
+    let job = job_or_last(store, name)?;
+    let counts = store.counts(job.id)?;
+    let state = job_state(store, &job, &counts)?;
+    let runner = store.running(&job)?;
+    let waiting = store.waiting(job.id, now())?;
+    let by = &counts.by_status;
+    let left = by.total() - counts.settled();
+    let pace = runner.as_ref().map(|runner| pace(runner, counts.settled(), left));
+    if as_json {
+        print_line(
+            json!({
+                "job": job.name,
+                "state": state,
+                "counts": counts_json(by),
+                "waiting": waiting,
+                "open_letters": counts.open_letters,
+                "skipped": counts.skipped,
+                "created_at": job.created_at,
+                "runner": runner.map(|runner| json!({ "process": runner.process, "since": runner.since })),
+                "rate": pace.map(|(rate, _)| rate),
+                "eta_seconds": pace.and_then(|(_, eta)| eta).map(|eta| eta.as_secs()),
+            })
+            .to_string(),
+        )?;
+        return Ok(Exit::Ok);
+    }
+    let mut lines = vec![match &runner {
+        Some(runner) => format!("{}: {state}, by {runner}", job.name),
+        None => format!("{}: {state}", job.name),
+    }];
+    let mut count = |label: &str, n: usize, remark: String| lines.push(format!("  {n:>9} {label}{remark}"));
+    let remark = |n: usize, what: &str| if n > 0 { format!(" ({n} {what})") } else { String::new() };
+    count("pending", by.pending, remark(waiting, "waiting for their next attempt"));
+    count("in progress", by.in_progress, String::new());
+    count("completed", by.completed, String::new());
+    if by.failed > 0 {
+        count("failed", by.failed, String::new());
+    }
+    let mended = by.dead_lettered - counts.open_letters.min(by.dead_lettered);
+    count("dead-lettered", by.dead_lettered, remark(mended, "dealt with"));
+    count("in total", by.total(), remark(counts.skipped, "lines passed over"));
+    if let Some((rate, eta)) = pace {
+        let left = eta.map_or_else(String::new, |eta| format!(", {} left", short(eta)));
+        lines.push(format!("  {rate:.1} items/s{left}"));
+    }
+    match state {
+        "submitting" => lines.push("  its input is not complete: run the same `workitem map` again".into()),
+        "interrupted" => lines.push(format!("  go on with: workitem resume {}", quoted(&job.name))),
+        _ => {}
+    }
+    print_lines(lines.into_iter().map(Ok))?;
+    Ok(Exit::Ok)
+}
+
+/// Items per second since the runner began, and how long the rest takes.
+fn pace(runner: &Runner, settled: usize, left: usize) -> (f64, Option<Duration>) {
+    let elapsed = (now() - runner.since).to_std().unwrap_or_default();
+    rate(settled.saturating_sub(runner.settled_before), left, elapsed)
+}
+
+pub fn jobs(store: &dyn Store, as_json: bool) -> Result<Exit, Error> {
+    let mut lines = Vec::new();
+    for job in store.jobs()? {
+        let counts = store.counts(job.id)?;
+        let state = job_state(store, &job, &counts)?;
+        let by = &counts.by_status;
+        let command = Spec::of(&job).map(|spec| spec.command).unwrap_or_default();
+        lines.push(Ok(if as_json {
+            let (created_at, counts) = (job.created_at, counts_json(by));
+            json!({ "job": job.name, "state": state, "counts": counts, "created_at": created_at, "command": command })
+                .to_string()
+        } else {
+            let command: Vec<String> = command.iter().map(|word| quoted(word)).collect();
+            let (done, at) = (by.completed, job.created_at.format("%F %T UTC"));
+            let command = one_line(&command.join(" "), 60);
+            format!("{}\t{state}\t{done}/{} completed\t{at}\t{command}", job.name, by.total())
+        }));
+    }
+    print_lines(lines)?;
+    Ok(Exit::Ok)
+}
+
+pub fn items(
+    store: &dyn Store,
+    name: &str,
+    status: Option<StatusKind>,
+    skipped: bool,
+    as_json: bool,
+) -> Result<Exit, Error> {
+    let job = store.job(name)?;
+    if skipped {
+        let lines = store.skipped(job.id)?.into_iter().map(|line| {
+            Ok(if as_json {
+                json!({ "position": line.position, "place": line.place, "reason": line.reason }).to_string()
+            } else {
+                format!("{}: {}", line.place, line.reason)
+            })
+        });
+        print_lines(lines)?;
+        return Ok(Exit::Ok);
+    }
+    let show = |row: ItemRow| if as_json { item_json(&row).to_string() } else { item_line(&row) };
+    print_lines(Items::new(store, job.id, status).map(|row| row.map(show)))?;
+    Ok(Exit::Ok)
+}
+
+/// Every item of a job in some state, in input order, read in pages.
+pub struct Items<'a> {
+    store: &'a dyn Store,
+    job: JobId,
+    query: ItemQuery,
+    page: std::vec::IntoIter<ItemRow>,
+}
+
+impl<'a> Items<'a> {
+    pub fn new(store: &'a dyn Store, job: JobId, status: Option<StatusKind>) -> Self {
+        let query = ItemQuery { status, after: 0, limit: PAGE };
+        Self { store, job, query, page: Vec::new().into_iter() }
+    }
+}
+
+impl Iterator for Items<'_> {
+    type Item = Result<ItemRow, Error>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.page.len() == 0 {
+            match self.store.items(self.job, &self.query) {
+                Ok(page) => self.page = page.into_iter(),
+                Err(error) => return Some(Err(error.into())),
+            }
+        }
+        let row = self.page.next()?;
+        self.query.after = row.seq;
+        Some(Ok(row))
+    }
+}
+
+pub fn history(store: &dyn Store, name: &str, item: &ItemId, as_json: bool) -> Result<Exit, Error> {
+    let job = store.job(name)?;
+    let item = store.item(&job, item)?;
+    let rows = store.history(job.id, item.seq..=item.seq)?;
+    let show = |row| Ok(if as_json { event_json(&row).to_string() } else { event_line(&row) });
+    print_lines(rows.into_iter().map(show))?;
+    Ok(Exit::Ok)
+}
+
+pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
+    let job: Job = store.job(name)?;
+    if let Some(runner) = store.running(&job)? {
+        let busy = workitem_store::StoreError::Busy { job: job.name, by: runner.to_string() };
+        return Err(busy.into());
+    }
+    let audit = workitem_store::verify(store, &job)?;
+    if as_json {
+        print_line(
+            json!({
+                "job": job.name,
+                "passed": audit.passed(),
+                "items": audit.items,
+                "events": audit.events,
+                "found": audit.found,
+                "problems": audit.problems,
+            })
+            .to_string(),
+        )?;
+    } else {
+        let found = if audit.passed() { "nothing is wrong".to_owned() } else { format!("{} problems", audit.found) };
+        let summary = format!("{name}: {} items, {} events replayed: {found}", audit.items, audit.events);
+        print_lines(std::iter::once(summary).chain(audit.problems.iter().cloned()).map(Ok))?;
+    }
+    Ok(if audit.passed() { Exit::Ok } else { Exit::Store })
+}

@@ -1,0 +1,101 @@
+//! Running jobs.
+
+use std::io::{IsTerminal, stdin};
+use std::sync::Arc;
+
+use workitem_orchestrator::{Orchestrator, ProcessAgent, Template};
+use workitem_store::{Job, Store};
+
+use super::{Place, job_or_last};
+use crate::args::{MapArgs, RunArgs};
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::input::{self, Format, Reader};
+use crate::report::Reporter;
+use crate::signals::Listener;
+use crate::spec::{RunSpec, Spec};
+use crate::submit::{Source, job_for};
+
+pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
+    let template = template_of(&args.command)?;
+    let folder = std::env::current_dir()
+        .map_err(|error| Error::system(format!("failed to find the current folder: {error}")))?;
+    let mut input = reader(args)?;
+    let spec = Spec { command: args.command.clone(), folder, run: RunSpec::default().with(&args.run) };
+    let store = place.create()?;
+    let listener = listen("interrupted while storing the input: run the same `workitem map` again")?;
+    if args.input.is_none() && stdin().is_terminal() && !args.run.quiet {
+        eprintln!("reading items from the terminal, one a line; end with Ctrl-D");
+    }
+    let mut source = Source { input: &mut input, template: &template, skip_bad: args.skip_bad };
+    let (orchestrator, submitted) = job_for(&store, args.job.as_deref(), &spec, &mut source)?;
+    if !args.run.quiet {
+        tell_submitted(orchestrator.job(), submitted.items, submitted.skipped);
+    }
+    run_with(place, &store, &orchestrator, &args.run, &listener)
+}
+
+pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit, Error> {
+    let store = place.open()?;
+    let job = job_or_last(&*store, name)?;
+    run_job(place, store, job, args)
+}
+
+/// Takes a job's lock and runs what is left of it.
+pub fn run_job(place: &Place, store: Arc<dyn Store>, job: Job, args: &RunArgs) -> Result<Exit, Error> {
+    let listener = listen("interrupted")?;
+    let orchestrator = Orchestrator::new(store.clone(), job)?;
+    run_with(place, &store, &orchestrator, args, &listener)
+}
+
+fn run_with(
+    place: &Place,
+    store: &Arc<dyn Store>,
+    orchestrator: &Orchestrator,
+    args: &RunArgs,
+    listener: &Listener,
+) -> Result<Exit, Error> {
+    let job = orchestrator.job();
+    let Spec { command, folder, run } = Spec::of(job)?;
+    let run = run.with(args);
+    if !folder.is_dir() {
+        let what = format!("the folder {} in which job `{}` runs is gone", folder.display(), job.name);
+        return Err(Error::system(what).next("make it again, then `workitem resume`"));
+    }
+    let agent = ProcessAgent::new(template_of(&command)?, folder).grace(run.grace());
+    let stop = listener.stop.clone();
+    let mut reporter =
+        Reporter::start(store.clone(), job, args, run.keep_order, stop.clone(), &place.flag())?;
+    listener.run();
+    let ran = orchestrator.run(&agent, &run.options(), &stop, &mut reporter);
+    let printed = reporter.finish(ran.as_ref().ok());
+    let summary = ran?;
+    printed?;
+    Ok(match summary.counts {
+        counts if !counts.is_finished() => Exit::Interrupted,
+        counts if counts.open_letters > 0 => Exit::DeadLetters,
+        _ => Exit::Ok,
+    })
+}
+
+fn listen(interrupted: &str) -> Result<Listener, Error> {
+    Listener::start(interrupted.to_owned())
+        .map_err(|error| Error::system(format!("failed to listen for signals: {error}")))
+}
+
+fn template_of(command: &[String]) -> Result<Template, Error> {
+    Template::parse(command.iter().map(Into::into).collect()).map_err(|error| Error::usage(error.to_string()))
+}
+
+fn tell_submitted(job: &Job, items: usize, skipped: usize) {
+    match skipped {
+        0 => eprintln!("{}: {items} items", job.name),
+        _ => eprintln!("{}: {items} items, {skipped} lines passed over", job.name),
+    }
+}
+
+fn reader(args: &MapArgs) -> Result<Reader, Error> {
+    let format = if args.null { Some(Format::Nul) } else { args.format };
+    let options = input::Options { format, json_path: args.json_path.clone(), id_from: args.id_from.clone() };
+    Ok(Reader::open(args.input.as_deref(), &options)?)
+}

@@ -1,0 +1,96 @@
+//! What goes wrong, as people read it: what happened, to which item or file, and what to do next.
+
+use std::fmt;
+use std::io;
+
+use workitem_orchestrator::RunError;
+use workitem_store::StoreError;
+
+use crate::exit::Exit;
+use crate::input::InputError;
+
+/// An error that ends the program.
+#[derive(Debug)]
+pub struct Error {
+    /// The exit code.
+    pub exit: Exit,
+    what: String,
+    next: Option<String>,
+}
+
+impl Error {
+    /// The command line or the input makes no sense.
+    pub fn usage(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Usage, what: what.into(), next: None }
+    }
+
+    /// The job can be resumed.
+    pub fn interrupted(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Interrupted, what: what.into(), next: None }
+    }
+
+    /// The store or the system failed.
+    pub fn system(what: impl Into<String>) -> Self {
+        Self { exit: Exit::Store, what: what.into(), next: None }
+    }
+
+    /// Says what to do next.
+    pub fn next(mut self, next: impl Into<String>) -> Self {
+        self.next = Some(next.into());
+        self
+    }
+
+    /// Standard output could not be written to.
+    pub fn output(error: &io::Error) -> Self {
+        Self::system(format!("failed to write to standard output: {error}"))
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)?;
+        self.next.as_ref().map_or(Ok(()), |next| write!(f, "\n  {next}"))
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        let what = error.to_string();
+        match error {
+            StoreError::Busy { .. } => Self { exit: Exit::Busy, what, next: None }
+                .next("wait for it, stop it with Ctrl-C, or use another --job name"),
+            StoreError::NoStore { .. } => {
+                Self::usage(what).next("`workitem map` makes one; --store or WORKITEM_STORE names another")
+            }
+            StoreError::NoJob { .. } => Self::usage(what).next("`workitem jobs` lists them"),
+            StoreError::NoItem { .. } => Self::usage(what).next("`workitem items JOB` lists them"),
+            StoreError::JobExists { .. } => Self::usage(what).next("use another --job name"),
+            StoreError::Conflict { .. } | StoreError::BadItem { .. } | StoreError::Sealed { .. } => Self::usage(what),
+            StoreError::NewerSchema { .. } => Self::system(what).next("use a newer workitem"),
+            StoreError::Damaged { .. } => {
+                Self::system(what).next("restore the file from a backup, or use another --store")
+            }
+            StoreError::Engine { .. } => Self::system(what)
+                .next("make room or mend the medium, then `workitem resume`: what was reported done stays done"),
+            StoreError::Fenced { .. } => Self::system(what),
+            _ => Self::system(what),
+        }
+    }
+}
+
+impl From<InputError> for Error {
+    fn from(error: InputError) -> Self {
+        Self::usage(error.to_string())
+    }
+}
+
+impl From<RunError> for Error {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store(error) => error.into(),
+            RunError::Submitting { .. } => Self::interrupted(error.to_string())
+                .next("its input was not stored completely: run the same `workitem map` again"),
+            other => Self::system(other.to_string()),
+        }
+    }
+}

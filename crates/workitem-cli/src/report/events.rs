@@ -1,0 +1,108 @@
+//! Events as JSON, a line each: `--json`. Fields are only ever added.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use workitem_orchestrator::{Event, Outcome, Progress, Summary};
+use workitem_store::Job;
+
+use super::Teller;
+use crate::views::counts_json;
+
+/// How often to tell how far it is.
+const EVERY: Duration = Duration::from_secs(1);
+
+/// JSON lines on standard error.
+pub struct Events {
+    job: String,
+}
+
+impl Events {
+    pub fn new(job: &Job) -> Self {
+        Self { job: job.name.clone() }
+    }
+
+    fn tell(&self, event: &str, mut fields: Value) {
+        fields["event"] = event.into();
+        fields["job"] = self.job.as_str().into();
+        eprintln!("{fields}");
+    }
+}
+
+impl Teller for Events {
+    fn event(&mut self, event: &Event<'_>) {
+        match event {
+            Event::Recovered { orphans, items } => self.tell(
+                "recovered",
+                json!({
+                    "orphans": orphans,
+                    "interrupted": items.interrupted,
+                    "given_up": items.given_up,
+                    "settled": items.settled,
+                }),
+            ),
+            Event::Ended { item, attempt, took, output, outcome, .. } => {
+                let mut fields = json!({
+                    "id": item,
+                    "attempt": attempt,
+                    "seconds": took.as_secs_f64(),
+                    "stdout_bytes": output.stdout.total,
+                    "stderr_bytes": output.stderr.total,
+                });
+                let name = match outcome {
+                    Outcome::Completed => "completed",
+                    Outcome::Interrupted => "interrupted",
+                    Outcome::Retrying { error, cause, run_at } => {
+                        fields["error"] = (*error).into();
+                        fields["cause"] = json!(cause);
+                        fields["run_at"] = json!(run_at);
+                        "retrying"
+                    }
+                    Outcome::DeadLettered { error, cause } => {
+                        fields["error"] = (*error).into();
+                        fields["cause"] = json!(cause);
+                        "dead_lettered"
+                    }
+                };
+                self.tell(name, fields);
+            }
+            Event::Fenced { item } => self.tell("fenced", json!({ "id": item })),
+            _ => {}
+        }
+    }
+
+    fn every(&self) -> Option<Duration> {
+        Some(EVERY)
+    }
+
+    fn progress(&mut self, progress: &Progress<'_>) {
+        let running: Vec<Value> = progress
+            .running
+            .iter()
+            .map(|running| json!({ "id": running.item, "seconds": running.since.elapsed().as_secs_f64() }))
+            .collect();
+        self.tell("progress", json!({ "counts": counts_json(&progress.counts.by_status), "running": running }));
+    }
+
+    fn summary(&mut self, summary: &Summary) {
+        let slowest: Vec<Value> = summary
+            .slowest
+            .iter()
+            .map(|(item, took)| json!({ "id": item, "seconds": took.as_secs_f64() }))
+            .collect();
+        self.tell(
+            "summary",
+            json!({
+                "finished": summary.counts.is_finished(),
+                "counts": counts_json(&summary.counts.by_status),
+                "open_letters": summary.counts.open_letters,
+                "completed": summary.completed,
+                "failures": summary.failures,
+                "interrupted": summary.interrupted,
+                "slowest": slowest,
+                "seconds": summary.took.as_secs_f64(),
+            }),
+        );
+    }
+}
+

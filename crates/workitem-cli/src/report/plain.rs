@@ -1,0 +1,165 @@
+//! Lines for people: what failed, how far it is now and then, and how it ended.
+
+use std::time::Duration;
+
+use workitem_orchestrator::{Event, Outcome, Progress, Stopping, Summary};
+use workitem_store::Job;
+
+use super::{Teller, rate};
+use crate::durations::short;
+use crate::text::{plural, quoted};
+
+/// Failures told in full; the rest is in `dlq list`.
+const TOLD: usize = 10;
+/// How often to tell how far it is.
+const EVERY: Duration = Duration::from_secs(10);
+
+/// Plain lines on standard error.
+pub struct Plain {
+    pub lines: Lines,
+}
+
+impl Plain {
+    pub fn new(job: &Job, store_flag: &str) -> Self {
+        Self { lines: Lines::new(job, store_flag) }
+    }
+}
+
+impl Teller for Plain {
+    fn event(&mut self, event: &Event<'_>) {
+        for line in self.lines.event(event) {
+            eprintln!("{line}");
+        }
+    }
+
+    fn every(&self) -> Option<Duration> {
+        Some(EVERY)
+    }
+
+    fn progress(&mut self, progress: &Progress<'_>) {
+        eprintln!("{}: {}", self.lines.job, far(progress));
+    }
+
+    fn summary(&mut self, summary: &Summary) {
+        for line in self.lines.summary(summary) {
+            eprintln!("{line}");
+        }
+    }
+}
+
+/// How far a run is, in a line.
+fn far(progress: &Progress<'_>) -> String {
+    let counts = &progress.counts.by_status;
+    let (settled, total) = (progress.counts.settled(), counts.total());
+    let (rate, eta) = rate(progress.recorded, total - settled, progress.since.elapsed());
+    let mut line = format!("{settled} of {total} done, {} running", counts.in_progress);
+    if counts.dead_lettered > 0 {
+        line += &format!(", {} dead-lettered", counts.dead_lettered);
+    }
+    line += &format!(", {rate:.1}/s");
+    eta.map_or_else(|| line.clone(), |eta| format!("{line}, {} left", short(eta)))
+}
+
+/// The wording, shared with the bar.
+pub struct Lines {
+    job: String,
+    store_flag: String,
+    failures: usize,
+}
+
+impl Lines {
+    pub fn new(job: &Job, store_flag: &str) -> Self {
+        Self { job: job.name.clone(), store_flag: store_flag.to_owned(), failures: 0 }
+    }
+
+    /// What is told at once.
+    pub fn event(&mut self, event: &Event<'_>) -> Vec<String> {
+        match event {
+            Event::Recovered { orphans, items } => {
+                let mut lines = Vec::new();
+                if *orphans > 0 {
+                    let processes = plural(*orphans, "process", "processes");
+                    lines.push(format!("{}: ended {processes} that had outlived the last run", self.job));
+                }
+                if items.interrupted > 0 {
+                    let items = plural(items.interrupted, "item", "items");
+                    lines.push(format!("{}: put back {items} that the last run had left in progress", self.job));
+                }
+                if items.given_up > 0 {
+                    let items = plural(items.given_up, "item", "items");
+                    lines.push(format!("{}: gave up {items} that had been there at too many crashes", self.job));
+                }
+                lines
+            }
+            Event::Ended { item, attempt, output, outcome, .. } => {
+                let mut lines = self.failure(item.as_str(), *attempt, outcome);
+                if output.stdout.is_cut() {
+                    let (kept, total) = (output.stdout.kept_len(), output.stdout.total);
+                    lines.push(format!("item {item}: kept {kept} of {total} bytes of its output"));
+                }
+                lines
+            }
+            Event::Fenced { item } => {
+                vec![format!("item {item} was taken over by another process; nothing was recorded")]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn failure(&mut self, item: &str, attempt: usize, outcome: &Outcome<'_>) -> Vec<String> {
+        let line = match outcome {
+            Outcome::Completed | Outcome::Interrupted => return Vec::new(),
+            Outcome::Retrying { error, .. } => format!("item {item}: attempt {attempt} failed: {error}"),
+            Outcome::DeadLettered { error, .. } => {
+                format!("item {item}: given up after attempt {attempt}: {error}")
+            }
+        };
+        self.failures += 1;
+        match self.failures {
+            ..=TOLD => vec![line],
+            n if n == TOLD + 1 => {
+                vec!["further failures are not told one by one".to_owned()]
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// How it ended, and what to do next.
+    pub fn summary(&self, summary: &Summary) -> Vec<String> {
+        let (counts, job) = (&summary.counts.by_status, &self.job);
+        let took = short(summary.took);
+        let mut lines = Vec::new();
+        if summary.counts.is_finished() {
+            // A dead letter that was dealt with is the same work as the successor that completed.
+            let mended = counts.dead_lettered.saturating_sub(summary.counts.open_letters);
+            let done = format!("{} of {} items completed", counts.completed, counts.total() - mended);
+            lines.push(format!("{job}: {done}, {} of them in this run, in {took}", summary.completed));
+        } else {
+            let left = counts.total() - summary.counts.settled();
+            let how = match summary.stopping {
+                Stopping::No => "ended",
+                Stopping::Drain | Stopping::Interrupt | Stopping::Kill => "interrupted",
+            };
+            lines.push(format!(
+                "{job}: {how} after {took} with {} of {} items completed, {left} left",
+                counts.completed,
+                counts.total()
+            ));
+            lines.push(format!("  go on with: {}", self.command("resume")));
+        }
+        if summary.counts.skipped > 0 {
+            let skipped = plural(summary.counts.skipped, "line", "lines");
+            lines.push(format!("  {skipped} could not be items: {} --skipped", self.command("items")));
+        }
+        if summary.counts.open_letters > 0 {
+            let letters = plural(summary.counts.open_letters, "item was", "items were");
+            lines.push(format!("  {letters} given up: {}", self.command("dlq list")));
+            lines.push(format!("  once the cause is mended: {}", self.command("dlq retry")));
+        }
+        lines
+    }
+
+    fn command(&self, verb: &str) -> String {
+        format!("workitem {verb} {}{}", quoted(&self.job), self.store_flag)
+    }
+}

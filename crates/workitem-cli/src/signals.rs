@@ -1,0 +1,55 @@
+//! Ctrl-C, SIGTERM and a closed terminal.
+//!
+//! While input is being stored, any of them ends the program at once: each batch is one transaction, so
+//! nothing is half stored. While items run, they stop the orchestrator, more firmly each time.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+use workitem_orchestrator::{Stop, Stopping};
+
+use crate::exit::Exit;
+
+/// Listens for signals, from a thread of its own, until the program ends.
+#[derive(Clone)]
+pub struct Listener {
+    /// Stops the orchestrator.
+    pub stop: Stop,
+    running: Arc<AtomicBool>,
+}
+
+impl Listener {
+    /// Starts to listen. Until [`run`](Self::run) is called, `interrupted` is printed and the program ends.
+    pub fn start(interrupted: String) -> io::Result<Self> {
+        let listener = Self { stop: Stop::new()?, running: Arc::new(AtomicBool::new(false)) };
+        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let listening = listener.clone();
+        thread::Builder::new().name("signals".to_owned()).spawn(move || {
+            for signal in signals.forever() {
+                listening.heard(signal, &interrupted);
+            }
+        })?;
+        Ok(listener)
+    }
+
+    /// Items run from now on.
+    pub fn run(&self) {
+        self.running.store(true, Ordering::Release);
+    }
+
+    fn heard(&self, signal: i32, interrupted: &str) {
+        if !self.running.load(Ordering::Acquire) {
+            eprintln!("{interrupted}");
+            std::process::exit(Exit::Interrupted as i32);
+        }
+        match (self.stop.stopping(), signal) {
+            (Stopping::No, SIGTERM) => self.stop.drain(),
+            (Stopping::No | Stopping::Drain, _) => self.stop.interrupt(),
+            (Stopping::Interrupt | Stopping::Kill, _) => self.stop.kill(),
+        }
+    }
+}

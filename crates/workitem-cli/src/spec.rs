@@ -1,0 +1,120 @@
+//! How a job is run, as it is kept with the job: what `resume` needs to do the same again.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use workitem_orchestrator::{Backoff, GRACE, Options, Retry};
+use workitem_store::Job;
+
+use crate::args::RunArgs;
+use crate::error::Error;
+
+/// What a job runs, where, and how.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spec {
+    /// The command and its arguments, with their placeholders.
+    pub command: Vec<String>,
+    /// The folder it runs in.
+    pub folder: PathBuf,
+    /// How it was first run.
+    #[serde(default)]
+    pub run: RunSpec,
+}
+
+/// The options of a run. What is absent has its default.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct RunSpec {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub jobs: Option<NonZeroUsize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_attempts: Option<NonZeroUsize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_crashes: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Duration>,
+    /// First and longest wait.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<(Duration, Duration)>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub grace: Option<Duration>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain: Option<Duration>,
+    pub keep_order: bool,
+}
+
+impl Spec {
+    /// The spec of a job that `map` made.
+    pub fn of(job: &Job) -> Result<Self, Error> {
+        serde_json::from_value(job.spec.clone()).map_err(|error| {
+            Error::usage(format!("job `{}` was not made by `workitem map`: {error}", job.name))
+                .next("run it with the program that made it")
+        })
+    }
+}
+
+impl RunSpec {
+    /// What is given anew goes before what was given first.
+    pub fn with(&self, args: &RunArgs) -> Self {
+        Self {
+            jobs: args.jobs.or(self.jobs),
+            max_attempts: args.max_attempts.or(self.max_attempts),
+            max_crashes: args.max_crashes.or(self.max_crashes),
+            timeout: args.timeout.or(self.timeout),
+            backoff: args.backoff.map(|backoff| (backoff.base, backoff.max)).or(self.backoff),
+            grace: args.grace.or(self.grace),
+            drain: args.drain.or(self.drain),
+            keep_order: args.keep_order || self.keep_order,
+        }
+    }
+
+    /// The options of the orchestrator.
+    pub fn options(&self) -> Options {
+        let defaults = Options::default();
+        Options {
+            parallelism: self.jobs.unwrap_or(defaults.parallelism),
+            retry: Retry {
+                max_attempts: self.max_attempts.map_or(defaults.retry.max_attempts, NonZeroUsize::get),
+                backoff: self.backoff.map(|(base, max)| Backoff { base, max }),
+            },
+            max_crashes: self.max_crashes.unwrap_or(defaults.max_crashes),
+            timeout: self.timeout,
+            drain: self.drain.unwrap_or(defaults.drain),
+        }
+    }
+
+    /// How long an agent may take to end after SIGTERM.
+    pub fn grace(&self) -> Duration {
+        self.grace.unwrap_or(GRACE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_given_anew_goes_first_and_the_rest_stays() {
+        let first = RunSpec {
+            jobs: NonZeroUsize::new(4),
+            timeout: Some(Duration::from_secs(9)),
+            keep_order: true,
+            ..RunSpec::default()
+        };
+        let anew = RunArgs { jobs: NonZeroUsize::new(2), ..RunArgs::default() };
+        let run = first.with(&anew);
+        assert_eq!(run.jobs, NonZeroUsize::new(2));
+        assert_eq!(run.timeout, Some(Duration::from_secs(9)));
+        assert!(run.keep_order);
+    }
+
+    #[test]
+    fn a_spec_survives_the_store() {
+        let run = RunSpec { backoff: Some((Duration::from_secs(1), Duration::from_mins(1))), ..RunSpec::default() };
+        let spec = Spec { command: vec!["wc".into(), "{}".into()], folder: "/tmp".into(), run };
+        let json = serde_json::to_value(&spec).unwrap();
+        assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);
+    }
+}

@@ -1,0 +1,182 @@
+//! From an input to a sealed job.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+use workitem_orchestrator::{Orchestrator, Template, now};
+use workitem_store::{Job, NewItem, NewJob, Payload, Skipped, Store, StoreError};
+
+use crate::error::Error;
+use crate::input::{Bad, Entry, Input, Reader};
+use crate::spec::Spec;
+
+/// Items stored in one transaction.
+const BATCH: usize = 5_000;
+/// Bytes of input stored in one transaction.
+const BATCH_BYTES: usize = 8 << 20;
+
+/// Where items come from, and what may be one.
+pub struct Source<'a> {
+    pub input: &'a mut Reader,
+    pub template: &'a Template,
+    /// Pass over what cannot be an item, instead of giving up.
+    pub skip_bad: bool,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct Submitted {
+    pub items: usize,
+    pub skipped: usize,
+    digest: Sha256,
+}
+
+impl Submitted {
+    /// The digest of all items, in order.
+    pub fn digest(&self) -> String {
+        let digest = self.digest.clone().finalize();
+        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn add(&mut self, item: &NewItem) {
+        // Neither an id nor JSON text has a NUL, so that the parts cannot run into each other.
+        for part in [item.id.as_str(), item.payload.as_json()] {
+            self.digest.update(part);
+            self.digest.update([0]);
+        }
+        self.items += 1;
+    }
+}
+
+/// The job to run, locked: a new one with the input stored, or the one of that name if command and input
+/// are the same.
+pub fn job_for(
+    store: &Arc<dyn Store>,
+    name: Option<&str>,
+    spec: &Spec,
+    source: &mut Source<'_>,
+) -> Result<(Orchestrator, Submitted), Error> {
+    let known = match name.map(|name| store.job(name)).transpose() {
+        Err(StoreError::NoJob { .. }) => None,
+        known => known?,
+    };
+    match known {
+        Some(job) if job.is_sealed() => {
+            let orchestrator = Orchestrator::new(store.clone(), job)?;
+            let submitted = same_job(&orchestrator, spec, source)?;
+            Ok((orchestrator, submitted))
+        }
+        known => {
+            // Nothing of a job that is being submitted has run: it is made anew, from this input.
+            if let Some(job) = known {
+                let _locked = Orchestrator::new(store.clone(), job.clone())?;
+                store.delete_job(job.id)?;
+            }
+            new_job(store, name, spec, source)
+        }
+    }
+}
+
+fn new_job(
+    store: &Arc<dyn Store>,
+    name: Option<&str>,
+    spec: &Spec,
+    source: &mut Source<'_>,
+) -> Result<(Orchestrator, Submitted), Error> {
+    let spec = serde_json::to_value(spec).map_err(|error| Error::usage(error.to_string()))?;
+    let job = store.create_job(&NewJob { name: name.map(str::to_owned), spec, now: now() })?;
+    let orchestrator = Orchestrator::new(store.clone(), job)?;
+    let id = orchestrator.job().id;
+    let stored = read(source, |items, skipped| {
+        store.submit(id, items)?;
+        if skipped.is_empty() { Ok(()) } else { Ok(store.skip(id, skipped)?) }
+    });
+    match stored {
+        Ok(submitted) => {
+            store.seal(id, &submitted.digest())?;
+            Ok((orchestrator, submitted))
+        }
+        Err(error) => {
+            // The job has not started, so nothing of it is worth keeping.
+            store.delete_job(id)?;
+            Err(error)
+        }
+    }
+}
+
+/// Is it the same job? Says what differs if it is not.
+fn same_job(
+    orchestrator: &Orchestrator,
+    spec: &Spec,
+    source: &mut Source<'_>,
+) -> Result<Submitted, Error> {
+    let job = orchestrator.job();
+    let refuse = |difference: String| {
+        Error::usage(format!("job `{}` exists already, and {difference}", job.name))
+            .next(format!("go on with it by `workitem resume {}`, or use another --job name", job.name))
+    };
+    let known = Spec::of(job)?;
+    if known.command != spec.command {
+        return Err(refuse(format!("its command is {:?}, not {:?}", known.command, spec.command)));
+    }
+    if known.folder != spec.folder {
+        let (known, given) = (known.folder.display(), spec.folder.display());
+        return Err(refuse(format!("it runs in the folder {known}, not in {given}")));
+    }
+    let submitted = read(source, |_, _| Ok(()))?;
+    if job.digest.as_ref() != Some(&submitted.digest()) {
+        return Err(refuse(difference(orchestrator.store(), job, submitted.items)?));
+    }
+    Ok(submitted)
+}
+
+fn difference(store: &dyn Store, job: &Job, items: usize) -> Result<String, Error> {
+    let counts = store.counts(job.id)?;
+    let known = counts.by_status.total();
+    Ok(if known == items {
+        format!("its {known} items are not those of this input")
+    } else {
+        format!("it has {known} items, this input has {items}")
+    })
+}
+
+/// Reads the input in batches. What cannot be an item, or not an argument of the command, stops it, or is
+/// passed over.
+fn read(
+    source: &mut Source<'_>,
+    mut store: impl FnMut(&[NewItem], &[Skipped]) -> Result<(), Error>,
+) -> Result<Submitted, Error> {
+    let mut submitted = Submitted::default();
+    let (mut items, mut skipped, mut bytes) = (Vec::new(), Vec::new(), 0);
+    for entry in source.input.by_ref() {
+        match checked(entry?, source.template) {
+            Ok(item) => {
+                submitted.add(&item);
+                bytes += item.payload.as_json().len();
+                items.push(item);
+            }
+            Err(Bad { position, place, reason }) if source.skip_bad => {
+                submitted.skipped += 1;
+                skipped.push(Skipped { position, place, reason });
+            }
+            Err(Bad { place, reason, .. }) => {
+                return Err(Error::usage(format!("{place} cannot be an item: {reason}"))
+                    .next("mend it, or pass over such lines with --skip-bad; nothing was run"));
+            }
+        }
+        if items.len() + skipped.len() >= BATCH || bytes >= BATCH_BYTES {
+            store(&items, &skipped)?;
+            (items, skipped, bytes) = (Vec::new(), Vec::new(), 0);
+        }
+    }
+    store(&items, &skipped)?;
+    Ok(submitted)
+}
+
+fn checked(entry: Entry, template: &Template) -> Result<NewItem, Bad> {
+    let Input { position, place, id, value } = entry?;
+    match template.check(&id, &value) {
+        Ok(()) => Ok(NewItem { id, payload: Payload::from(&value) }),
+        Err(error) => Err(Bad { position, place, reason: error.to_string() }),
+    }
+}
