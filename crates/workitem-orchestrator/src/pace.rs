@@ -42,7 +42,9 @@ mod tests {
 
     fn ahead_after(took: &[u64]) -> usize {
         let mut pace = Pace::new(2);
-        took.iter().for_each(|micros| pace.took(Duration::from_micros(*micros)));
+        for micros in took {
+            pace.took(Duration::from_micros(*micros));
+        }
         pace.ahead()
     }
 

@@ -1,7 +1,7 @@
 //! What a store of work items promises: the trait, its contract suite, and an in-memory store.
 //!
 //! A **store** keeps jobs and their items and hands items out to agents. Whatever the engine, it keeps
-//! these promises, and the [`contract`] suite tests them:
+//! these promises, and the suite `contract` (behind the feature of that name) tests them:
 //!
 //! - an item in it was reached by legal transitions: the write path takes [`AnyStep`]s, which only the
 //!   typed machine can make;
