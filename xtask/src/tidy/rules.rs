@@ -6,16 +6,18 @@ use super::source::Source;
 use crate::Problem;
 
 /// The trusted base: code that may turn data into a typed item. Nowhere else outside tests is
-/// `AnyWorkItem::rehydrate` or `Leased::grant` called, so whoever reads these files has read everything that
+/// `AnyWorkItem::rehydrate`, `Leased::grant` or `AnyStep::durable` called, so whoever reads these files has read everything that
 /// could let an item in unearned. A folder that needs no trust any more comes off the list.
-const TRUSTED: [(&str, &str); 2] = [
+const TRUSTED: [(&str, &str); 3] = [
     ("crates/workitem-typestate/src/", "defines the door"),
     ("crates/workitem-store/src/", "turns rows into leases, for every engine"),
+    ("crates/workitem-sqlite/src/", "says which claims are on disk"),
 ];
 
-const DOORS: [(&str, &str); 2] = [
+const DOORS: [(&str, &str); 3] = [
     ("rehydrate", "match the `AnyWorkItem` that a store gives"),
     ("grant", "claim the item, and the store gives its lease"),
+    ("durable", "commit the step, and the store gives the next lease"),
 ];
 
 /// Where the rules of the machine are written: every state and event is decided by name.

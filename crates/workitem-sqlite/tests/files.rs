@@ -1,0 +1,156 @@
+//! The file: whose it is, who may read it, and what becomes of one that is not ours.
+#![cfg(test)]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+use rusqlite::Connection;
+use serde_json::Value;
+use tempfile::tempdir;
+use workitem_sqlite::SqliteStore;
+use workitem_store::{
+    BlobName, Blobs, ClaimRequest, Job, NewItem, NewJob, Store, StoreError, StreamKind, verify,
+};
+
+fn with_job(path: &Path) -> (SqliteStore, Job) {
+    let store = SqliteStore::create(path).unwrap();
+    let now = chrono::DateTime::UNIX_EPOCH;
+    let job = store.create_job(&NewJob { name: Some("job".into()), spec: Value::Null, now }).unwrap();
+    let items: Vec<NewItem> =
+        (1..=5).map(|n| NewItem { id: n.to_string().into(), payload: "input".into() }).collect();
+    store.submit(job.id, &items).unwrap();
+    store.seal(job.id, "digest").unwrap();
+    (store, job)
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
+#[test]
+fn only_the_owner_may_read_it() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join(".workitem/workitem.db");
+    let (store, job) = with_job(&path);
+    let lock = store.lock_job(&job, &common_runner()).unwrap();
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    store.create(name).unwrap().finish().unwrap();
+    let beside = |suffix: &str| path.with_file_name(format!("workitem.db{suffix}"));
+    for file in ["", "-wal", "-shm", ".locks/1", ".output/1/1-1.stdout"] {
+        assert_eq!(mode(&beside(file)), 0o600, "{file}");
+    }
+    for folder in [path.parent().unwrap(), &beside(".locks"), &beside(".output"), &beside(".output/1")] {
+        assert_eq!(mode(folder), 0o700, "{}", folder.display());
+    }
+    drop(lock);
+}
+
+fn common_runner() -> workitem_store::Runner {
+    let since = chrono::DateTime::UNIX_EPOCH;
+    workitem_store::Runner { process: std::process::id(), since, settled_before: 0 }
+}
+
+#[test]
+fn a_store_that_is_not_there_is_not_made_by_looking() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    assert!(matches!(SqliteStore::open(&path), Err(StoreError::NoStore { .. })));
+    assert!(!path.exists());
+}
+
+#[test]
+fn garbage_is_refused_and_left_as_it_is() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let garbage = vec![0xA5; 10_000];
+    fs::write(&path, &garbage).unwrap();
+    let refused = SqliteStore::create(&path).err().unwrap();
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused}");
+    assert_eq!(fs::read(&path).unwrap(), garbage);
+}
+
+#[test]
+fn a_database_of_another_program_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    Connection::open(&path).unwrap().execute_batch("CREATE TABLE cats (name TEXT)").unwrap();
+    let refused = SqliteStore::create(&path).err().unwrap();
+    assert!(refused.to_string().contains("another program"), "{refused}");
+}
+
+#[test]
+fn a_newer_schema_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    drop(with_job(&path));
+    Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
+    let refused = SqliteStore::open(&path).err().unwrap();
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 1, .. }), "{refused}");
+}
+
+#[test]
+fn what_is_stored_is_there_when_it_is_opened_again() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    let request = ClaimRequest::new(job.id, "agent-1", 2, chrono::DateTime::UNIX_EPOCH);
+    assert_eq!(store.claim(&request).unwrap().claims.len(), 2);
+    drop(store);
+    let again = SqliteStore::open(&path).unwrap();
+    let counts = again.counts(again.job("job").unwrap().id).unwrap().by_status;
+    assert_eq!((counts.pending, counts.in_progress), (3, 2));
+    assert!(verify(&again, &job).unwrap().passed());
+}
+
+#[test]
+fn two_openers_share_one_store() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (first, job) = with_job(&path);
+    let second = SqliteStore::create(&path).unwrap();
+    assert_eq!(first.identity(), second.identity());
+    let lock = first.lock_job(&job, &common_runner()).unwrap();
+    assert!(matches!(second.lock_job(&job, &common_runner()), Err(StoreError::Busy { .. })));
+    assert_eq!(second.running(&job).unwrap(), Some(common_runner()));
+    drop(lock);
+    assert_eq!(second.running(&job).unwrap(), None);
+    let seen: usize = std::thread::scope(|scope| {
+        let claimers = [&first, &second].map(|store| {
+            scope.spawn(|| {
+                let request = ClaimRequest::new(job.id, "agent", 1, chrono::DateTime::UNIX_EPOCH);
+                std::iter::from_fn(|| store.claim(&request).unwrap().claims.pop()).count()
+            })
+        });
+        claimers.into_iter().map(|claimer| claimer.join().unwrap()).sum()
+    });
+    assert_eq!(seen, 5);
+}
+
+/// What a stray hand can do to the file, and which words `verify` finds for it.
+#[test]
+fn verify_finds_what_was_tampered_with() {
+    let tampered = [
+        ("UPDATE items SET failures = 3 WHERE seq = 2", "item `2`: its history leads to"),
+        ("UPDATE items SET version = 9 WHERE seq = 2", "item `2` is at version 9, but has 1 events"),
+        ("DELETE FROM history WHERE seq = 2", "item `2` is at version 1, but has 0 events"),
+        ("UPDATE history SET event = 4 WHERE seq = 1", "item `1`: event 1"),
+        ("UPDATE jobs SET completed = 7", "the counts kept are"),
+        (
+            "INSERT INTO attempts VALUES (1, 3, 1, x'', 5, 5, x'', NULL, 0)",
+            "item `3`: there is output of attempt 1",
+        ),
+        ("INSERT INTO attempts VALUES (1, 1, 1, x'', 5, 5, x'', NULL, 0)", "item `1`: 1/1-1.stdout"),
+    ];
+    for (statement, words) in tampered {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("workitem.db");
+        let (store, job) = with_job(&path);
+        let request = ClaimRequest::new(job.id, "agent-1", 2, chrono::DateTime::UNIX_EPOCH);
+        assert_eq!(store.claim(&request).unwrap().claims.len(), 2);
+        assert!(verify(&store, &job).unwrap().passed());
+        assert!(Connection::open(&path).unwrap().execute(statement, []).unwrap() > 0);
+        let audit = verify(&store, &job).unwrap();
+        assert!(audit.problems.iter().any(|problem| problem.contains(words)), "{statement}: {audit:?}");
+    }
+}
