@@ -2,8 +2,10 @@
 //!
 //! - `test` runs everything that must hold;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
+//! - `bench` measures the command line beside `xargs`;
 //! - `tidy` checks the rules of this workspace that no compiler knows.
 
+mod bench;
 mod codegen;
 mod test;
 mod tidy;
@@ -31,6 +33,12 @@ enum Command {
         #[arg(long, conflicts_with = "check")]
         bless: bool,
     },
+    /// Measure `workitem map` beside `xargs` and bare spawning, in one run.
+    Bench {
+        /// How many times to run `/bin/true`.
+        #[arg(long, default_value_t = 5_000)]
+        items: usize,
+    },
     /// Check dependency edges, the trusted base, and habits of the code.
     Tidy,
 }
@@ -54,6 +62,7 @@ fn run(command: &Command, root: &Path) -> Result<()> {
             codegen::write(root)?;
             if bless { codegen::bless(root) } else { Ok(()) }
         }
+        Command::Bench { items } => bench::run(root, items),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
 }
