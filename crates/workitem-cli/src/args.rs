@@ -19,7 +19,13 @@ pub struct Cli {
     pub command: Command,
 
     /// The store: a file that holds jobs, items, history and output
-    #[arg(long, global = true, value_name = "PATH", env = "WORKITEM_STORE", default_value = ".workitem/workitem.db")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "PATH",
+        env = "WORKITEM_STORE",
+        default_value = ".workitem/workitem.db"
+    )]
     pub store: PathBuf,
 }
 

@@ -73,7 +73,8 @@ fn job_or_last(store: &dyn Store, name: Option<&str>) -> Result<Job, Error> {
     match name {
         Some(name) => Ok(store.job(name)?),
         None => store.jobs()?.pop().ok_or_else(|| {
-            Error::usage(format!("there is no job in store {}", store.name())).next("`workitem map` makes one")
+            Error::usage(format!("there is no job in store {}", store.name()))
+                .next("`workitem map` makes one")
         }),
     }
 }

@@ -65,13 +65,16 @@ impl From<StoreError> for Error {
             StoreError::NoJob { .. } => Self::usage(what).next("`workitem jobs` lists them"),
             StoreError::NoItem { .. } => Self::usage(what).next("`workitem items JOB` lists them"),
             StoreError::JobExists { .. } => Self::usage(what).next("use another --job name"),
-            StoreError::Conflict { .. } | StoreError::BadItem { .. } | StoreError::Sealed { .. } => Self::usage(what),
+            StoreError::Conflict { .. } | StoreError::BadItem { .. } | StoreError::Sealed { .. } => {
+                Self::usage(what)
+            }
             StoreError::NewerSchema { .. } => Self::system(what).next("use a newer workitem"),
             StoreError::Damaged { .. } => {
                 Self::system(what).next("restore the file from a backup, or use another --store")
             }
-            StoreError::Engine { .. } => Self::system(what)
-                .next("make room or mend the medium, then `workitem resume`: what was reported done stays done"),
+            StoreError::Engine { .. } => Self::system(what).next(
+                "make room or mend the medium, then `workitem resume`: what was reported done stays done",
+            ),
             StoreError::Fenced { .. } => Self::system(what),
             _ => Self::system(what),
         }

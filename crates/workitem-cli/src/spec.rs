@@ -112,7 +112,8 @@ mod tests {
 
     #[test]
     fn a_spec_survives_the_store() {
-        let run = RunSpec { backoff: Some((Duration::from_secs(1), Duration::from_mins(1))), ..RunSpec::default() };
+        let run =
+            RunSpec { backoff: Some((Duration::from_secs(1), Duration::from_mins(1))), ..RunSpec::default() };
         let spec = Spec { command: vec!["wc".into(), "{}".into()], folder: "/tmp".into(), run };
         let json = serde_json::to_value(&spec).unwrap();
         assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);

@@ -105,11 +105,7 @@ fn new_job(
 }
 
 /// Is it the same job? Says what differs if it is not.
-fn same_job(
-    orchestrator: &Orchestrator,
-    spec: &Spec,
-    source: &mut Source<'_>,
-) -> Result<Submitted, Error> {
+fn same_job(orchestrator: &Orchestrator, spec: &Spec, source: &mut Source<'_>) -> Result<Submitted, Error> {
     let job = orchestrator.job();
     let refuse = |difference: String| {
         Error::usage(format!("job `{}` exists already, and {difference}", job.name))

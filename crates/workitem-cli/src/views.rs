@@ -72,7 +72,9 @@ pub fn event_json(row: &HistoryRow) -> Value {
 pub fn event_line(row: &HistoryRow) -> String {
     let detail = match &row.event {
         WorkItemEvent::AgentStart { agent_id } => format!("by {}", one_line(agent_id, WIDTH)),
-        WorkItemEvent::AgentComplete { result } => format!("took {}", crate::durations::short(result.duration)),
+        WorkItemEvent::AgentComplete { result } => {
+            format!("took {}", crate::durations::short(result.duration))
+        }
         WorkItemEvent::AgentFailed { error } => one_line(error, WIDTH),
         WorkItemEvent::Interrupt => row.cause.map(|cause| format!("by {cause}")).unwrap_or_default(),
         WorkItemEvent::Retry | WorkItemEvent::MoveToDeadLetter => String::new(),

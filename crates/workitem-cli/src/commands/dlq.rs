@@ -28,7 +28,8 @@ pub fn dlq(place: &Place, command: DlqCommand) -> Result<Exit, Error> {
 
 fn list(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
     let job = store.job(name)?;
-    let show = |letter: LetterRow| if as_json { letter_json(&letter).to_string() } else { letter_line(&letter) };
+    let show =
+        |letter: LetterRow| if as_json { letter_json(&letter).to_string() } else { letter_line(&letter) };
     print_lines(Letters::new(store, &job).map(|letter| letter.map(show)))?;
     Ok(Exit::Ok)
 }
@@ -81,7 +82,8 @@ fn show(store: &dyn Store, name: &str, id: &ItemId) -> Result<Exit, Error> {
     };
     print_line(format!("input: {}", store.payload(job.id, item.seq)?.as_json()))?;
     let mut ids = vec![id.clone()];
-    let letter = Letters::new(store, &job).find(|letter| letter.as_ref().is_ok_and(|at| at.item.record.id == *id));
+    let letter =
+        Letters::new(store, &job).find(|letter| letter.as_ref().is_ok_and(|at| at.item.record.id == *id));
     ids.extend(letter.transpose()?.into_iter().flat_map(|at| at.successors).map(|row| row.record.id));
     for id in ids {
         print_line(format!("item {id}"))?;

@@ -186,7 +186,8 @@ pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Erro
             .to_string(),
         )?;
     } else {
-        let found = if audit.passed() { "nothing is wrong".to_owned() } else { format!("{} problems", audit.found) };
+        let found =
+            if audit.passed() { "nothing is wrong".to_owned() } else { format!("{} problems", audit.found) };
         let summary = format!("{name}: {} items, {} events replayed: {found}", audit.items, audit.events);
         print_lines(std::iter::once(summary).chain(audit.problems.iter().cloned()).map(Ok))?;
     }

@@ -61,7 +61,8 @@ pub fn logs(store: &dyn Store, name: &str, item: &ItemId) -> Result<Exit, Error>
             if captured.total == 0 {
                 continue;
             }
-            let cut = if captured.is_cut() { format!(", {} kept", captured.kept_len()) } else { String::new() };
+            let cut =
+                if captured.is_cut() { format!(", {} kept", captured.kept_len()) } else { String::new() };
             enough(writeln!(out, "-- attempt {attempt}, {label}, {} bytes{cut}", captured.total))?;
             write(store, &mut out, job.id, printed, stream)?;
             if !ends_with_newline(captured) {

@@ -63,7 +63,9 @@ impl Teller for Bar {
         let longest = progress.running.iter().filter(|running| running.since.elapsed().as_secs() > 0);
         let named: Vec<String> = longest
             .take(NAMED)
-            .map(|running| format!("{} {}", one_line(running.item.as_str(), 16), short(running.since.elapsed())))
+            .map(|running| {
+                format!("{} {}", one_line(running.item.as_str(), 16), short(running.since.elapsed()))
+            })
             .collect();
         if !named.is_empty() {
             message += &format!(" ({})", named.join(", "));

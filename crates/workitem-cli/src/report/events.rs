@@ -81,7 +81,10 @@ impl Teller for Events {
             .iter()
             .map(|running| json!({ "id": running.item, "seconds": running.since.elapsed().as_secs_f64() }))
             .collect();
-        self.tell("progress", json!({ "counts": counts_json(&progress.counts.by_status), "running": running }));
+        self.tell(
+            "progress",
+            json!({ "counts": counts_json(&progress.counts.by_status), "running": running }),
+        );
     }
 
     fn summary(&mut self, summary: &Summary) {
@@ -105,4 +108,3 @@ impl Teller for Events {
         );
     }
 }
-

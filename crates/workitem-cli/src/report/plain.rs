@@ -83,11 +83,17 @@ impl Lines {
                 }
                 if items.interrupted > 0 {
                     let items = plural(items.interrupted, "item", "items");
-                    lines.push(format!("{}: put back {items} that the last run had left in progress", self.job));
+                    lines.push(format!(
+                        "{}: put back {items} that the last run had left in progress",
+                        self.job
+                    ));
                 }
                 if items.given_up > 0 {
                     let items = plural(items.given_up, "item", "items");
-                    lines.push(format!("{}: gave up {items} that had been there at too many crashes", self.job));
+                    lines.push(format!(
+                        "{}: gave up {items} that had been there at too many crashes",
+                        self.job
+                    ));
                 }
                 lines
             }
