@@ -140,6 +140,18 @@ pub enum Command {
     Man,
 }
 
+impl Command {
+    /// Whether everything on standard error is to be JSON.
+    pub const fn tells_json(&self) -> bool {
+        match self {
+            Self::Map(MapArgs { run, .. })
+            | Self::Resume { run, .. }
+            | Self::Dlq(DlqCommand::Retry { run, .. }) => run.json,
+            _ => false,
+        }
+    }
+}
+
 #[derive(Debug, Subcommand)]
 pub enum DlqCommand {
     /// The dead letters that nobody has dealt with, with their errors

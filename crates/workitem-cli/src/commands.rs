@@ -79,24 +79,17 @@ fn job_or_last(store: &dyn Store, name: Option<&str>) -> Result<Job, Error> {
     }
 }
 
-/// Writes lines to standard output. A reader that has seen enough, such as `head`, ends the program
-/// without a word.
+/// Writes lines to standard output.
 fn print_lines(lines: impl IntoIterator<Item = Result<String, Error>>) -> Result<(), Error> {
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     for line in lines {
-        let written = writeln!(out, "{}", line?);
-        enough(written)?;
+        written(writeln!(out, "{}", line?))?;
     }
-    enough(out.flush())
+    written(out.flush())
 }
 
-fn enough(written: std::io::Result<()>) -> Result<(), Error> {
-    match written {
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            std::process::exit(Exit::Ok as i32);
-        }
-        written => written.map_err(|error| Error::output(&error)),
-    }
+fn written(written: std::io::Result<()>) -> Result<(), Error> {
+    written.map_err(|error| Error::output(&error))
 }
 
 fn print_line(line: impl Into<String>) -> Result<(), Error> {

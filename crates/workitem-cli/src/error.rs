@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 
+use serde_json::{Value, json};
 use workitem_orchestrator::RunError;
 use workitem_store::StoreError;
 
@@ -16,22 +17,23 @@ pub struct Error {
     pub exit: Exit,
     what: String,
     next: Option<String>,
+    is_unread: bool,
 }
 
 impl Error {
     /// The command line or the input makes no sense.
     pub fn usage(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, what: what.into(), next: None }
+        Self { exit: Exit::Usage, what: what.into(), next: None, is_unread: false }
     }
 
     /// The job can be resumed.
     pub fn interrupted(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Interrupted, what: what.into(), next: None }
+        Self { exit: Exit::Interrupted, what: what.into(), next: None, is_unread: false }
     }
 
     /// The store or the system failed.
     pub fn system(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Store, what: what.into(), next: None }
+        Self { exit: Exit::Store, what: what.into(), next: None, is_unread: false }
     }
 
     /// Says what to do next.
@@ -42,7 +44,18 @@ impl Error {
 
     /// Standard output could not be written to.
     pub fn output(error: &io::Error) -> Self {
-        Self::system(format!("failed to write to standard output: {error}"))
+        let is_unread = error.kind() == io::ErrorKind::BrokenPipe;
+        Self { is_unread, ..Self::system(format!("failed to write to standard output: {error}")) }
+    }
+
+    /// Whether standard output was closed by who read it: that is no failure.
+    pub const fn is_unread(&self) -> bool {
+        self.is_unread
+    }
+
+    /// The error as an event: `--json`.
+    pub fn to_json(&self) -> Value {
+        json!({ "event": "error", "exit": self.exit as u8, "error": self.what, "next": self.next })
     }
 }
 
@@ -57,7 +70,7 @@ impl From<StoreError> for Error {
     fn from(error: StoreError) -> Self {
         let what = error.to_string();
         match error {
-            StoreError::Busy { .. } => Self { exit: Exit::Busy, what, next: None }
+            StoreError::Busy { .. } => Self { exit: Exit::Busy, ..Self::system(what) }
                 .next("wait for it, stop it with Ctrl-C, or use another --job name"),
             StoreError::NoStore { .. } => {
                 Self::usage(what).next("`workitem map` makes one; --store or WORKITEM_STORE names another")

@@ -3,6 +3,14 @@
 //! This crate parses, prints and chooses exit codes. It holds no rule of when an item may change and none
 //! of how it is run: those are the machine's and the orchestrator's.
 
+/// Says something on standard error. Nobody needs to listen: the work goes on when the listener is gone.
+macro_rules! tell {
+    ($($what:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($what)*);
+    }};
+}
+
 mod args;
 mod commands;
 mod durations;
@@ -22,10 +30,18 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
-    match commands::execute(args::Cli::parse()) {
+    let cli = args::Cli::parse();
+    let json = cli.command.tells_json();
+    match commands::execute(cli) {
         Ok(exit) => exit.into(),
+        // A reader that has seen enough, such as `head`, ends the program without a word.
+        Err(error) if error.is_unread() => exit::Exit::Ok.into(),
         Err(error) => {
-            eprintln!("workitem: {error}");
+            if json {
+                tell!("{}", error.to_json());
+            } else {
+                tell!("workitem: {error}");
+            }
             error.exit.into()
         }
     }

@@ -1,12 +1,12 @@
-//! Ctrl-C, SIGTERM and a closed terminal.
+//! Ctrl-C, SIGTERM and a closed terminal (unless the program was started to outlive it, as by `nohup`).
 //!
 //! While input is being stored, any of them ends the program at once: each batch is one transaction, so
 //! nothing is half stored. While items run, they stop the orchestrator, more firmly each time.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::{fs, io};
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
@@ -26,7 +26,10 @@ impl Listener {
     /// Starts to listen. Until [`run`](Self::run) is called, `interrupted` is printed and the program ends.
     pub fn start(interrupted: String) -> io::Result<Self> {
         let listener = Self { stop: Stop::new()?, running: Arc::new(AtomicBool::new(false)) };
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let mut signals = Signals::new([SIGINT, SIGTERM])?;
+        if !is_ignored(SIGHUP) {
+            signals.add_signal(SIGHUP)?;
+        }
         let listening = listener.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
@@ -43,7 +46,7 @@ impl Listener {
 
     fn heard(&self, signal: i32, interrupted: &str) {
         if !self.running.load(Ordering::Acquire) {
-            eprintln!("{interrupted}");
+            tell!("{interrupted}");
             std::process::exit(Exit::Interrupted as i32);
         }
         match (self.stop.stopping(), signal) {
@@ -52,4 +55,12 @@ impl Listener {
             (Stopping::Interrupt | Stopping::Kill, _) => self.stop.kill(),
         }
     }
+}
+
+/// Whether the program was started with this signal ignored. Found out on Linux only.
+fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask >> (signal - 1) & 1 == 1)
 }

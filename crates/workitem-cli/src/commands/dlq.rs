@@ -1,7 +1,7 @@
 //! Dead letters.
 
 use serde_json::{Value, json};
-use workitem_store::{Job, LetterRow, Store, StoreError};
+use workitem_store::{Job, LetterRow, Store, StoreError, engine};
 use workitem_types::{ItemId, WorkItemStatus};
 
 use super::map::run_job;
@@ -81,15 +81,26 @@ fn show(store: &dyn Store, name: &str, id: &ItemId) -> Result<Exit, Error> {
             .next(format!("`workitem logs {name} {id}` shows any item")));
     };
     print_line(format!("input: {}", store.payload(job.id, item.seq)?.as_json()))?;
-    let mut ids = vec![id.clone()];
-    let letter =
-        Letters::new(store, &job).find(|letter| letter.as_ref().is_ok_and(|at| at.item.record.id == *id));
-    ids.extend(letter.transpose()?.into_iter().flat_map(|at| at.successors).map(|row| row.record.id));
-    for id in ids {
+    for id in std::iter::once(id.clone()).chain(successors(store, &job, id)?) {
         print_line(format!("item {id}"))?;
         output::logs(store, name, &id)?;
     }
     Ok(Exit::Ok)
+}
+
+/// Every item that was submitted anew for a letter, in order.
+fn successors(store: &dyn Store, job: &Job, letter: &ItemId) -> Result<Vec<ItemId>, StoreError> {
+    let mut successors = Vec::new();
+    for n in 1.. {
+        match store.item(job, &engine::successor_id(letter, n)) {
+            Ok(row) if row.origin.as_ref() == Some(letter) => successors.push(row.record.id),
+            // An item of the input has that id.
+            Ok(_) => {}
+            Err(StoreError::NoItem { .. }) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(successors)
 }
 
 fn retry(place: &Place, name: &str, ids: &[ItemId], no_run: bool, run: &RunArgs) -> Result<Exit, Error> {
@@ -101,21 +112,24 @@ fn retry(place: &Place, name: &str, ids: &[ItemId], no_run: bool, run: &RunArgs)
         ids.iter().map(|id| Ok(store.item(&job, id)?.seq)).collect::<Result<Vec<_>, StoreError>>()?
     };
     let made = store.retry_letters(job.id, &seqs)?;
-    if made.len() < ids.len() {
-        let others = ids.len() - made.len();
-        let items = plural(others, "item is", "items are");
-        eprintln!("{name}: {items} no open dead letter, or being retried already");
-    }
-    let items = plural(made.len(), "dead letter", "dead letters");
-    if !run.quiet {
-        eprintln!("{name}: submitted {items} anew");
+    let others = ids.len().saturating_sub(made.len());
+    if run.json {
+        tell!("{}", json!({ "event": "retried", "job": name, "items": made, "passed_over": others }));
+    } else if !run.quiet {
+        if others > 0 {
+            let items = plural(others, "item is", "items are");
+            tell!("{name}: {items} no open dead letter, or being retried already");
+        }
+        tell!("{name}: submitted {} anew", plural(made.len(), "dead letter", "dead letters"));
     }
     if no_run {
         return Ok(Exit::Ok);
     }
     match run_job(place, store, job, run) {
         Err(error) if error.exit == Exit::Busy && !made.is_empty() => {
-            eprintln!("{name}: the process that runs it takes them up");
+            if !run.quiet && !run.json {
+                tell!("{name}: the process that runs it takes them up");
+            }
             Ok(Exit::Ok)
         }
         ran => ran,

@@ -3,6 +3,7 @@
 use std::io::{IsTerminal, stdin};
 use std::sync::Arc;
 
+use serde_json::json;
 use workitem_orchestrator::{Orchestrator, ProcessAgent, Template};
 use workitem_store::{Job, Store};
 
@@ -14,7 +15,8 @@ use crate::input::{self, Format, Reader};
 use crate::report::Reporter;
 use crate::signals::Listener;
 use crate::spec::{RunSpec, Spec};
-use crate::submit::{Source, job_for};
+use crate::submit::{Source, Submitted, job_for};
+use crate::text::plural;
 
 pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let template = template_of(&args.command)?;
@@ -23,15 +25,15 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let mut input = reader(args)?;
     let spec = Spec { command: args.command.clone(), folder, run: RunSpec::default().with(&args.run) };
     let store = place.create()?;
-    let listener = listen("interrupted while storing the input: run the same `workitem map` again")?;
+    let interrupted =
+        Error::interrupted("interrupted while storing the input").next("run the same `workitem map` again");
+    let listener = listen(&interrupted, &args.run)?;
     if args.input.is_none() && stdin().is_terminal() && !args.run.quiet {
-        eprintln!("reading items from the terminal, one a line; end with Ctrl-D");
+        tell!("reading items from the terminal, one a line; end with Ctrl-D");
     }
     let mut source = Source { input: &mut input, template: &template, skip_bad: args.skip_bad };
     let (orchestrator, submitted) = job_for(&store, args.job.as_deref(), &spec, &mut source)?;
-    if !args.run.quiet {
-        tell_submitted(orchestrator.job(), submitted.items, submitted.skipped);
-    }
+    tell_submitted(orchestrator.job(), &submitted, &args.run);
     run_with(place, &store, &orchestrator, &args.run, &listener)
 }
 
@@ -43,7 +45,7 @@ pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit,
 
 /// Takes a job's lock and runs what is left of it.
 pub fn run_job(place: &Place, store: Arc<dyn Store>, job: Job, args: &RunArgs) -> Result<Exit, Error> {
-    let listener = listen("interrupted")?;
+    let listener = listen(&Error::interrupted("interrupted"), args)?;
     let orchestrator = Orchestrator::new(store.clone(), job)?;
     run_with(place, &store, &orchestrator, args, &listener)
 }
@@ -70,7 +72,15 @@ fn run_with(
     let ran = orchestrator.run(&agent, &run.options(), &stop, &mut reporter);
     let printed = reporter.finish(ran.as_ref().ok());
     let summary = ran?;
-    printed?;
+    match printed {
+        // What is not printed is in the store; what is not done can be resumed.
+        Err(error) if error.is_unread() => {
+            if !args.quiet && !args.json {
+                tell!("{}: stopped, because nobody reads its output any more", job.name);
+            }
+        }
+        printed => printed?,
+    }
     Ok(match summary.counts {
         counts if !counts.is_finished() => Exit::Interrupted,
         counts if counts.open_letters > 0 => Exit::DeadLetters,
@@ -78,8 +88,10 @@ fn run_with(
     })
 }
 
-fn listen(interrupted: &str) -> Result<Listener, Error> {
-    Listener::start(interrupted.to_owned())
+fn listen(interrupted: &Error, args: &RunArgs) -> Result<Listener, Error> {
+    let interrupted =
+        if args.json { interrupted.to_json().to_string() } else { format!("workitem: {interrupted}") };
+    Listener::start(interrupted)
         .map_err(|error| Error::system(format!("failed to listen for signals: {error}")))
 }
 
@@ -87,10 +99,16 @@ fn template_of(command: &[String]) -> Result<Template, Error> {
     Template::parse(command.iter().map(Into::into).collect()).map_err(|error| Error::usage(error.to_string()))
 }
 
-fn tell_submitted(job: &Job, items: usize, skipped: usize) {
-    match skipped {
-        0 => eprintln!("{}: {items} items", job.name),
-        _ => eprintln!("{}: {items} items, {skipped} lines passed over", job.name),
+fn tell_submitted(job: &Job, submitted: &Submitted, args: &RunArgs) {
+    let (name, &Submitted { items, skipped, .. }) = (&job.name, submitted);
+    if args.json {
+        tell!("{}", json!({ "event": "submitted", "job": name, "items": items, "skipped": skipped }));
+    } else if !args.quiet {
+        let passed_over = match skipped {
+            0 => String::new(),
+            _ => format!(", {} passed over", plural(skipped, "line", "lines")),
+        };
+        tell!("{name}: {}{passed_over}", plural(items, "item", "items"));
     }
 }
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::CommandFactory;
 use workitem_table::{to_dot, to_json, to_mermaid, to_table};
 
-use super::{enough, print_line};
+use super::{print_line, written};
 use crate::args::{Cli, MachineFormat};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -24,13 +24,13 @@ pub fn machine(format: MachineFormat) -> Result<Exit, Error> {
 pub fn completions(shell: clap_complete::Shell) -> Result<Exit, Error> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "workitem", &mut script);
-    enough(std::io::stdout().write_all(&script))?;
+    written(std::io::stdout().write_all(&script))?;
     Ok(Exit::Ok)
 }
 
 pub fn man() -> Result<Exit, Error> {
     let mut page = Vec::new();
     clap_mangen::Man::new(Cli::command()).render(&mut page).map_err(|error| Error::output(&error))?;
-    enough(std::io::stdout().write_all(&page))?;
+    written(std::io::stdout().write_all(&page))?;
     Ok(Exit::Ok)
 }

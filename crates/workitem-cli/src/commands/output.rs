@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write, stdout};
 use workitem_store::{AttemptRow, BlobName, Captured, ItemQuery, JobId, Store, StreamKind};
 use workitem_types::{ItemId, StatusKind, WorkItemEvent};
 
-use super::enough;
+use super::written;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::printer::write_stream;
@@ -33,7 +33,7 @@ pub fn output(store: &dyn Store, name: &str) -> Result<Exit, Error> {
             }
         }
     }
-    enough(out.flush())?;
+    written(out.flush())?;
     Ok(Exit::Ok)
 }
 
@@ -44,7 +44,7 @@ pub fn logs(store: &dyn Store, name: &str, item: &ItemId) -> Result<Exit, Error>
     let mut out = BufWriter::new(stdout().lock());
     let mut attempt = 0;
     for row in store.history(job.id, item.seq..=item.seq)? {
-        enough(writeln!(out, "== {}", event_line(&row)))?;
+        written(writeln!(out, "== {}", event_line(&row)))?;
         // An attempt's output stands after the event that ended it.
         if let WorkItemEvent::AgentStart { .. } = row.event {
             attempt += 1;
@@ -63,14 +63,14 @@ pub fn logs(store: &dyn Store, name: &str, item: &ItemId) -> Result<Exit, Error>
             }
             let cut =
                 if captured.is_cut() { format!(", {} kept", captured.kept_len()) } else { String::new() };
-            enough(writeln!(out, "-- attempt {attempt}, {label}, {} bytes{cut}", captured.total))?;
+            written(writeln!(out, "-- attempt {attempt}, {label}, {} bytes{cut}", captured.total))?;
             write(store, &mut out, job.id, printed, stream)?;
             if !ends_with_newline(captured) {
-                enough(writeln!(out))?;
+                written(writeln!(out))?;
             }
         }
     }
-    enough(out.flush())?;
+    written(out.flush())?;
     Ok(Exit::Ok)
 }
 
@@ -82,7 +82,7 @@ fn ends_with_newline(captured: &Captured) -> bool {
 }
 
 fn warn_cut(item: &ItemId, captured: &Captured) {
-    eprintln!("item {item}: {} of {} bytes of its output were kept", captured.kept_len(), captured.total);
+    tell!("item {item}: {} of {} bytes of its output were kept", captured.kept_len(), captured.total);
 }
 
 fn write(

@@ -40,7 +40,7 @@ impl Bar {
 impl Teller for Bar {
     fn event(&mut self, event: &Event<'_>) {
         for line in self.lines.event(event) {
-            self.bar.suspend(|| eprintln!("{line}"));
+            self.bar.suspend(|| tell!("{line}"));
         }
     }
 
@@ -78,7 +78,7 @@ impl Teller for Bar {
     fn summary(&mut self, summary: &Summary) {
         self.bar.finish_and_clear();
         for line in self.lines.summary(summary) {
-            eprintln!("{line}");
+            tell!("{line}");
         }
     }
 }

@@ -25,7 +25,7 @@ impl Events {
     fn tell(&self, event: &str, mut fields: Value) {
         fields["event"] = event.into();
         fields["job"] = self.job.as_str().into();
-        eprintln!("{fields}");
+        tell!("{fields}");
     }
 }
 

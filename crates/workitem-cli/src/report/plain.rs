@@ -28,7 +28,7 @@ impl Plain {
 impl Teller for Plain {
     fn event(&mut self, event: &Event<'_>) {
         for line in self.lines.event(event) {
-            eprintln!("{line}");
+            tell!("{line}");
         }
     }
 
@@ -37,12 +37,12 @@ impl Teller for Plain {
     }
 
     fn progress(&mut self, progress: &Progress<'_>) {
-        eprintln!("{}: {}", self.lines.job, far(progress));
+        tell!("{}: {}", self.lines.job, far(progress));
     }
 
     fn summary(&mut self, summary: &Summary) {
         for line in self.lines.summary(summary) {
-            eprintln!("{line}");
+            tell!("{line}");
         }
     }
 }

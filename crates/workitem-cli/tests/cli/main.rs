@@ -1,0 +1,15 @@
+//! The program as its users meet it: the real binary, in a folder of its own, judged by what it prints,
+//! how it exits, what it leaves behind and what still runs.
+//!
+//! One binary, so that all tests share the cores. None measures time: what is slow is waited for.
+#![cfg(test)]
+#![cfg(target_os = "linux")]
+
+mod crash;
+mod letters;
+mod map;
+mod stop;
+mod store;
+mod usage;
+mod verify;
+mod workshop;
