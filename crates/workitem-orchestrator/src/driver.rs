@@ -70,7 +70,7 @@ impl<'a> Driver<'a> {
             options,
             claims,
             finished,
-            pace: Pace::new(options.parallelism.get()),
+            pace: Pace::new(now),
             outstanding: 0,
             next_due: None,
             started: now,
@@ -128,7 +128,7 @@ impl<'a> Driver<'a> {
 
     /// Claims what the slots need next, if they need anything soon.
     fn claim(&mut self) -> Result<(), StoreError> {
-        let (slots, ahead) = (self.options.parallelism.get(), self.pace.ahead());
+        let (slots, ahead) = (self.options.parallelism.get(), self.pace.ahead(Instant::now()));
         if self.outstanding >= slots && self.outstanding > slots + ahead / 2 {
             return Ok(());
         }
@@ -182,6 +182,7 @@ impl<'a> Driver<'a> {
         let mut next = Some(first);
         while let Some(finished) = next {
             self.outstanding -= 1;
+            self.pace.ended(Instant::now());
             match self.step_of(finished) {
                 (finished, Ok(())) => done.push(finished),
                 (finished, Err(error)) => {
@@ -214,11 +215,9 @@ impl<'a> Driver<'a> {
                 leased.step(Interrupt, at).because(Cause::Stopped).with_output(output).seal()
             }
             Some((How::Completed(result), output)) => {
-                self.pace.took(took);
                 leased.step(AgentComplete { result }, at).with_output(output).seal()
             }
             Some((How::Failed { error, cause }, output)) => {
-                self.pace.took(took);
                 let failed = leased.step(AgentFailed { error }, at).because(cause).with_output(output);
                 let retry = self.options.retry;
                 match failed.settle(&|item: &_| retry.should_retry(item, cause), at) {

@@ -1,67 +1,97 @@
 //! How many items to claim ahead of the slots: enough to keep them busy while a claim is written, and no
 //! more than about 50 ms of work, because what is claimed ahead has to be put back when the run stops.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How much work to hold beyond what runs.
 const AHEAD: Duration = Duration::from_millis(50);
 /// Most items to hold beyond what runs.
 const MOST_AHEAD: usize = 4_096;
+/// How far back the rate looks: an attempt weighs half as much after about 170 ms. Long enough to sit out
+/// a hiccup, short enough that quick items followed by slow ones are not claimed for long.
+const MEMORY: Duration = Duration::from_millis(250);
 
-/// Knows how long an attempt takes, lately.
+/// Knows how many attempts end per second, lately.
 pub struct Pace {
-    slots: usize,
-    attempt: Option<Duration>,
+    started: Instant,
+    seen: Instant,
+    /// Attempts that ended, each fading with its age.
+    recent: f64,
 }
 
 impl Pace {
-    pub const fn new(slots: usize) -> Self {
-        Self { slots, attempt: None }
+    pub const fn new(now: Instant) -> Self {
+        Self { started: now, seen: now, recent: 0.0 }
     }
 
-    /// An attempt took so long. A slow one weighs more than a quick one: it is better to hold too little.
-    pub fn took(&mut self, took: Duration) {
-        self.attempt = Some(match self.attempt {
-            None => took,
-            Some(before) if took > before => (before + took) / 2,
-            Some(before) => (before * 9 + took) / 10,
-        });
+    /// An attempt ended.
+    pub fn ended(&mut self, now: Instant) {
+        self.recent = self.recent * faded(now - self.seen) + 1.0;
+        self.seen = now;
     }
 
-    /// How many items to hold beyond what runs. None until the first attempt is over.
-    pub fn ahead(&self) -> usize {
-        let Some(attempt) = self.attempt else { return 0 };
-        let per_slot = AHEAD.as_nanos() / attempt.as_nanos().max(1);
-        usize::try_from(per_slot).unwrap_or(usize::MAX).saturating_mul(self.slots).min(MOST_AHEAD)
+    /// How many items to hold beyond what runs.
+    pub fn ahead(&self, now: Instant) -> usize {
+        // Early on less than `MEMORY` was seen, and what was seen stands for less.
+        let weight = MEMORY.as_secs_f64() * (1.0 - faded(now - self.started));
+        if weight == 0.0 {
+            return 0;
+        }
+        let per_second = self.recent * faded(now - self.seen) / weight;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "it saturates, which is right"
+        )]
+        let ahead = (per_second * AHEAD.as_secs_f64()) as usize;
+        ahead.min(MOST_AHEAD)
     }
+}
+
+/// What is left of a weight after a while.
+fn faded(age: Duration) -> f64 {
+    (-age.as_secs_f64() / MEMORY.as_secs_f64()).exp()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn ahead_after(took: &[u64]) -> usize {
-        let mut pace = Pace::new(2);
-        for micros in took {
-            pace.took(Duration::from_micros(*micros));
+    /// What to hold after `ended` attempts, one every `micros`.
+    fn steady(ended: u32, micros: u64) -> (Pace, Instant) {
+        let mut now = Instant::now();
+        let mut pace = Pace::new(now);
+        for _ in 0..ended {
+            now += Duration::from_micros(micros);
+            pace.ended(now);
         }
-        pace.ahead()
+        (pace, now)
     }
 
     #[test]
     fn nothing_is_held_until_something_is_known() {
-        assert_eq!(ahead_after(&[]), 0);
+        let now = Instant::now();
+        assert_eq!(Pace::new(now).ahead(now), 0);
+        assert_eq!(Pace::new(now).ahead(now + Duration::from_secs(1)), 0);
     }
 
     #[test]
-    fn about_fifty_milliseconds_of_work_are_held() {
-        assert_eq!(ahead_after(&[1_000]), 100);
-        assert_eq!(ahead_after(&[0; 3]), MOST_AHEAD);
-        assert_eq!(ahead_after(&[60_000]), 0);
+    fn about_fifty_milliseconds_of_work_are_held_from_early_on() {
+        for (ended, micros, expected) in
+            [(20, 1_000, 50), (5_000, 1_000, 50), (2_000, 500, 100), (3, 120_000, 0)]
+        {
+            let (pace, now) = steady(ended, micros);
+            let ahead = pace.ahead(now);
+            assert!(ahead.abs_diff(expected) <= expected / 10, "{ended} x {micros}: {ahead}");
+        }
+        let (pace, now) = steady(100_000, 1);
+        assert_eq!(pace.ahead(now), MOST_AHEAD);
     }
 
     #[test]
-    fn one_slow_attempt_is_enough_to_hold_nothing() {
-        assert_eq!(ahead_after(&[1_000, 1_000, 600_000_000]), 0);
+    fn when_items_become_slow_nothing_is_held_soon() {
+        let (pace, now) = steady(1_000, 1_000);
+        assert!(pace.ahead(now + Duration::from_millis(20)) > 40, "a hiccup is sat out");
+        assert_eq!(pace.ahead(now + Duration::from_secs(1)), 0);
     }
 }

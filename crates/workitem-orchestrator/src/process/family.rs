@@ -73,8 +73,11 @@ pub(super) fn signal(pid: Pid, signal: Signal) {
 
 /// Sends a signal to all of a process group, if there is one.
 pub(super) fn signal_group(group: Pid, signal: Signal) {
-    // As above.
-    let _ = kill_process_group(group, signal);
+    // To the system, group 1 means every process there is.
+    if group != Pid::INIT {
+        // As above.
+        let _ = kill_process_group(group, signal);
+    }
 }
 
 fn processes() -> impl Iterator<Item = Process> {
@@ -91,12 +94,19 @@ fn parse_stat(pid: Pid, stat: &[u8]) -> Option<Process> {
     let name_end = stat.iter().rposition(|byte| *byte == b')')?;
     let rest = std::str::from_utf8(&stat[name_end + 1..]).ok()?;
     let fields: Vec<_> = rest.split_ascii_whitespace().take(20).collect();
-    let pid_at = |index: usize| Some(Pid::from_raw(fields.get(index)?.parse().ok()?));
+    // A process that is being collected belongs to group -1.
+    let number = |index: usize| fields.get(index)?.parse().ok().filter(|number: &i32| *number > 0);
     let threads: u32 = fields.get(17)?.parse().ok()?;
     let started = fields.get(19)?.parse().ok()?;
     // A process whose main thread has ended shows as a zombie while its other threads run on.
     let is_zombie = matches!(*fields.first()?, "Z" | "X" | "x") && threads <= 1;
-    Some(Process { pid, parent: pid_at(1)?, group: pid_at(2)?, started, is_zombie })
+    Some(Process {
+        pid,
+        parent: number(1).and_then(Pid::from_raw),
+        group: number(2).and_then(Pid::from_raw),
+        started,
+        is_zombie,
+    })
 }
 
 #[cfg(test)]
@@ -123,6 +133,9 @@ mod tests {
         assert!(parse_stat(pid(42), format!("42 (x) Z {tail}").as_bytes()).unwrap().is_zombie);
         let threads = tail.replace("20 0 1 0", "20 0 3 0");
         assert!(!parse_stat(pid(42), format!("42 (x) Z {threads}").as_bytes()).unwrap().is_zombie);
+        let collected = "0 -1 -1 0 -1 4227084 1 0 0 0 0 0 0 0 20 0 0 0 99 5";
+        let collected = parse_stat(pid(42), format!("42 (x) Z {collected}").as_bytes()).unwrap();
+        assert_eq!((collected.parent, collected.group, collected.is_zombie), (None, None, true));
         assert_eq!(parse_stat(pid(42), b"42 (x"), None);
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use workitem_store::Cause;
 
-use super::{Family, ProcessAgent, alive, eventually, failure, inline, run, sh};
+use super::{Family, ProcessAgent, agent, alive, eventually, failure, inline, run, sh};
 use crate::agent::How;
 use crate::testing::Bench;
 
@@ -37,11 +37,13 @@ fn children_in_other_groups_and_sessions_are_found() {
     time_out(&sh("setsid sleep 100 & sleep 100"));
     time_out(&sh("timeout 100 sleep 100"));
     time_out(&sh("(setsid sh -c 'sleep 100 & sleep 100' &); sleep 100"));
-    // It is found by its parent.
-    time_out(&sh("env -i setsid sh -c 'trap \"\" TERM; sleep 98.765' & sleep 100").grace(SHORT));
+    // Nothing but its parent gives this one away; the test knows it by how long it sleeps.
+    let sleep = format!("98.{}", std::process::id());
+    let hidden = format!("env -i setsid sh -c 'trap \"\" TERM; sleep {sleep}' & sleep 100");
+    time_out(&sh(&hidden).grace(SHORT));
     let mut left = Family::new(|process| {
-        fs::read(format!("/proc/{}/cmdline", process.pid.as_raw_nonzero()))
-            .is_ok_and(|line| line == b"sleep\x0098.765\0")
+        let line = fs::read(format!("/proc/{}/cmdline", process.pid.as_raw_nonzero()));
+        line.is_ok_and(|line| line == format!("sleep\0{sleep}\0").as_bytes())
     });
     assert_eq!(left.living(), []);
 }
@@ -133,5 +135,5 @@ fn killing_does_not_wait_for_the_grace() {
 fn nothing_is_started_once_the_orchestrator_stops() {
     let bench = Bench::new("x");
     bench.cancel.terminate();
-    assert!(matches!(run(&bench, &sh("exit 7")).0, How::Interrupted));
+    assert!(matches!(run(&bench, &agent(&["no-such-command"])).0, How::Interrupted));
 }
