@@ -1,5 +1,6 @@
 //! From an input to a sealed job.
 
+use std::fmt::Write;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -7,6 +8,7 @@ use workitem_orchestrator::{Orchestrator, Template, now};
 use workitem_store::{Job, NewItem, NewJob, Payload, Skipped, Store, StoreError};
 
 use crate::error::Error;
+use crate::exit::Exit;
 use crate::input::{Bad, Entry, Input, Reader};
 use crate::spec::Spec;
 
@@ -34,8 +36,10 @@ pub struct Submitted {
 impl Submitted {
     /// The digest of all items, in order.
     pub fn digest(&self) -> String {
-        let digest = self.digest.clone().finalize();
-        digest.iter().map(|byte| format!("{byte:02x}")).collect()
+        self.digest.clone().finalize().iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        })
     }
 
     fn add(&mut self, item: &NewItem) {
@@ -56,50 +60,93 @@ pub fn job_for(
     spec: &Spec,
     source: &mut Source<'_>,
 ) -> Result<(Orchestrator, Submitted), Error> {
-    let known = match name.map(|name| store.job(name)).transpose() {
-        Err(StoreError::NoJob { .. }) => None,
-        known => known?,
-    };
-    match known {
-        Some(job) if job.is_sealed() => {
-            let orchestrator = Orchestrator::new(store.clone(), job)?;
-            let submitted = same_job(&orchestrator, spec, source)?;
-            Ok((orchestrator, submitted))
-        }
-        known => {
-            // Nothing of a job that is being submitted has run: it is made anew, from this input.
-            if let Some(job) = known {
-                let _locked = Orchestrator::new(store.clone(), job.clone())?;
-                store.delete_job(job.id)?;
+    loop {
+        if let Some(name) = name
+            && let Some(known) = find_locked(store, name)?
+        {
+            if known.job().is_sealed() {
+                let submitted = same_job(&known, spec, source)?;
+                return Ok((known, submitted));
             }
-            new_job(store, name, spec, source)
+            // Nothing of a job that is being submitted has run: it is made anew, from this input.
+            store.delete_job(known.job().id)?;
+        }
+        if let Some(orchestrator) = make_locked(store, name, spec)? {
+            let submitted = submit(store, &orchestrator, source)?;
+            return Ok((orchestrator, submitted));
+        }
+        // Another process was quicker, and its job is to be looked at like any other.
+    }
+}
+
+/// The job of that name, locked: no other process runs it, completes its input or makes it anew.
+pub fn lock(store: &Arc<dyn Store>, name: &str) -> Result<Orchestrator, Error> {
+    loop {
+        let job = store.job(name)?;
+        let locked = Orchestrator::new(store.clone(), job.clone());
+        // Before it was locked, or while this waited for the lock, all that may have happened.
+        if store.job(name)? == job {
+            return Ok(locked?);
         }
     }
 }
 
-fn new_job(
+fn find_locked(store: &Arc<dyn Store>, name: &str) -> Result<Option<Orchestrator>, Error> {
+    loop {
+        match store.job(name) {
+            Err(StoreError::NoJob { .. }) => return Ok(None),
+            Err(error) => return Err(error.into()),
+            Ok(_) => match lock(store, name) {
+                // It was there a moment ago: look again.
+                Err(error) if matches!(store.job(name), Err(StoreError::NoJob { .. })) => drop(error),
+                locked => return locked.map(Some),
+            },
+        }
+    }
+}
+
+/// A new job, locked; nothing if there is one of that name.
+fn make_locked(
     store: &Arc<dyn Store>,
     name: Option<&str>,
     spec: &Spec,
-    source: &mut Source<'_>,
-) -> Result<(Orchestrator, Submitted), Error> {
+) -> Result<Option<Orchestrator>, Error> {
     let spec = serde_json::to_value(spec).map_err(|error| Error::usage(error.to_string()))?;
-    let job = store.create_job(&NewJob { name: name.map(str::to_owned), spec, now: now() })?;
-    let orchestrator = Orchestrator::new(store.clone(), job)?;
+    let job = match store.create_job(&NewJob { name: name.map(str::to_owned), spec, now: now() }) {
+        Err(StoreError::JobExists { .. }) => return Ok(None),
+        made => made?,
+    };
+    let locked = Orchestrator::new(store.clone(), job.clone());
+    // Before it was locked, another process may have taken it for one that was left behind.
+    match store.job(&job.name) {
+        Ok(now) if now == job => Ok(Some(locked?)),
+        Ok(_) | Err(StoreError::NoJob { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn submit(
+    store: &Arc<dyn Store>,
+    orchestrator: &Orchestrator,
+    source: &mut Source<'_>,
+) -> Result<Submitted, Error> {
     let id = orchestrator.job().id;
     let stored = read(source, |items, skipped| {
         store.submit(id, items)?;
         if skipped.is_empty() { Ok(()) } else { Ok(store.skip(id, skipped)?) }
     });
-    match stored {
-        Ok(submitted) => {
-            store.seal(id, &submitted.digest())?;
-            Ok((orchestrator, submitted))
-        }
+    match stored.and_then(|submitted| Ok(store.seal(id, &submitted.digest()).map(|()| submitted)?)) {
+        Ok(submitted) => Ok(submitted),
         Err(error) => {
-            // The job has not started, so nothing of it is worth keeping.
-            store.delete_job(id)?;
-            Err(error)
+            // The job has not started, so nothing of it is worth keeping. If it cannot even be deleted, the
+            // next `map` of that name does so; the first error is the one to tell.
+            let _ = store.delete_job(id);
+            let is_store = error.exit == Exit::Store;
+            Err(if is_store {
+                error.next("mend that, then run the same `workitem map` again")
+            } else {
+                error
+            })
         }
     }
 }

@@ -125,7 +125,7 @@ fn retry(place: &Place, name: &str, ids: &[ItemId], no_run: bool, run: &RunArgs)
     if no_run {
         return Ok(Exit::Ok);
     }
-    match run_job(place, store, job, run) {
+    match run_job(place, &store, &job, run) {
         Err(error) if error.exit == Exit::Busy && !made.is_empty() => {
             if !run.quiet && !run.json {
                 tell!("{name}: the process that runs it takes them up");

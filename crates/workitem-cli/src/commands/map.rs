@@ -15,7 +15,7 @@ use crate::input::{self, Format, Reader};
 use crate::report::Reporter;
 use crate::signals::Listener;
 use crate::spec::{RunSpec, Spec};
-use crate::submit::{Source, Submitted, job_for};
+use crate::submit::{Source, Submitted, job_for, lock};
 use crate::text::plural;
 
 pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
@@ -40,14 +40,14 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
 pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit, Error> {
     let store = place.open()?;
     let job = job_or_last(&*store, name)?;
-    run_job(place, store, job, args)
+    run_job(place, &store, &job, args)
 }
 
 /// Takes a job's lock and runs what is left of it.
-pub fn run_job(place: &Place, store: Arc<dyn Store>, job: Job, args: &RunArgs) -> Result<Exit, Error> {
+pub fn run_job(place: &Place, store: &Arc<dyn Store>, job: &Job, args: &RunArgs) -> Result<Exit, Error> {
     let listener = listen(&Error::interrupted("interrupted"), args)?;
-    let orchestrator = Orchestrator::new(store.clone(), job)?;
-    run_with(place, &store, &orchestrator, args, &listener)
+    let orchestrator = lock(store, &job.name)?;
+    run_with(place, store, &orchestrator, args, &listener)
 }
 
 fn run_with(

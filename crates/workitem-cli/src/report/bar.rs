@@ -52,26 +52,18 @@ impl Teller for Bar {
         let counts = &progress.counts.by_status;
         let (settled, total) = (progress.counts.settled(), counts.total());
         let (rate, eta) = rate(progress.recorded, total - settled, progress.since.elapsed());
-        let mut message = format!("{rate:.1}/s");
-        if let Some(eta) = eta {
-            message += &format!(", {} left", short(eta));
-        }
+        let mut parts = vec![format!("{rate:.1}/s")];
+        parts.extend(eta.map(|eta| format!("{} left", short(eta))));
         if counts.dead_lettered > 0 {
-            message += &format!(", {} dead", counts.dead_lettered);
+            parts.push(format!("{} dead", counts.dead_lettered));
         }
-        message += &format!(", {} running", progress.running.len());
+        parts.push(format!("{} running", progress.running.len()));
         let longest = progress.running.iter().filter(|running| running.since.elapsed().as_secs() > 0);
-        let named: Vec<String> = longest
-            .take(NAMED)
-            .map(|running| {
-                format!("{} {}", one_line(running.item.as_str(), 16), short(running.since.elapsed()))
-            })
-            .collect();
-        if !named.is_empty() {
-            message += &format!(" ({})", named.join(", "));
-        }
+        parts.extend(longest.take(NAMED).map(|running| {
+            format!("{} {}", one_line(running.item.as_str(), 16), short(running.since.elapsed()))
+        }));
+        self.bar.set_message(parts.join(", "));
         self.bar.set_length(total as u64);
-        self.bar.set_message(message);
         self.bar.set_position(settled as u64);
     }
 

@@ -52,12 +52,13 @@ fn far(progress: &Progress<'_>) -> String {
     let counts = &progress.counts.by_status;
     let (settled, total) = (progress.counts.settled(), counts.total());
     let (rate, eta) = rate(progress.recorded, total - settled, progress.since.elapsed());
-    let mut line = format!("{settled} of {total} done, {} running", counts.in_progress);
+    let mut parts = vec![format!("{settled} of {total} done"), format!("{} running", counts.in_progress)];
     if counts.dead_lettered > 0 {
-        line += &format!(", {} dead-lettered", counts.dead_lettered);
+        parts.push(format!("{} dead-lettered", counts.dead_lettered));
     }
-    line += &format!(", {rate:.1}/s");
-    eta.map_or_else(|| line.clone(), |eta| format!("{line}, {} left", short(eta)))
+    parts.push(format!("{rate:.1}/s"));
+    parts.extend(eta.map(|eta| format!("{} left", short(eta))));
+    parts.join(", ")
 }
 
 /// The wording, shared with the bar.
