@@ -61,15 +61,15 @@ pub fn job_for(
     source: &mut Source<'_>,
 ) -> Result<(Orchestrator, Submitted), Error> {
     loop {
-        if let Some(name) = name
-            && let Some(known) = find_locked(store, name)?
-        {
-            if known.job().is_sealed() {
+        match name.map(|name| lock(store, name)) {
+            Some(Ok(known)) if known.job().is_sealed() => {
                 let submitted = same_job(&known, spec, source)?;
                 return Ok((known, submitted));
             }
             // Nothing of a job that is being submitted has run: it is made anew, from this input.
-            store.delete_job(known.job().id)?;
+            Some(Ok(known)) => store.delete_job(known.job().id)?,
+            Some(Err(StoreError::NoJob { .. })) | None => {}
+            Some(Err(error)) => return Err(error.into()),
         }
         if let Some(orchestrator) = make_locked(store, name, spec)? {
             let submitted = submit(store, &orchestrator, source)?;
@@ -80,27 +80,13 @@ pub fn job_for(
 }
 
 /// The job of that name, locked: no other process runs it, completes its input or makes it anew.
-pub fn lock(store: &Arc<dyn Store>, name: &str) -> Result<Orchestrator, Error> {
+pub fn lock(store: &Arc<dyn Store>, name: &str) -> Result<Orchestrator, StoreError> {
     loop {
         let job = store.job(name)?;
         let locked = Orchestrator::new(store.clone(), job.clone());
         // Before it was locked, or while this waited for the lock, all that may have happened.
         if store.job(name)? == job {
-            return Ok(locked?);
-        }
-    }
-}
-
-fn find_locked(store: &Arc<dyn Store>, name: &str) -> Result<Option<Orchestrator>, Error> {
-    loop {
-        match store.job(name) {
-            Err(StoreError::NoJob { .. }) => return Ok(None),
-            Err(error) => return Err(error.into()),
-            Ok(_) => match lock(store, name) {
-                // It was there a moment ago: look again.
-                Err(error) if matches!(store.job(name), Err(StoreError::NoJob { .. })) => drop(error),
-                locked => return locked.map(Some),
-            },
+            return locked;
         }
     }
 }
