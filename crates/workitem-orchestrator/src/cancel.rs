@@ -5,15 +5,13 @@
 //! is reached and stays so, hence any number of threads can wait for it in `poll`, beside whatever else
 //! they wait for; nobody has to ask again and again.
 
-use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::io::{self, PipeReader, PipeWriter};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags};
-use rustix::io::Errno;
-use rustix::pipe::{PipeFlags, pipe_with};
 
 use crate::poll::poll_until;
 
@@ -118,13 +116,13 @@ impl Cancel {
 /// A pipe into which nothing is ever written: closing its one writer wakes everybody who polls the reader.
 #[derive(Debug)]
 struct Alarm {
-    reader: OwnedFd,
-    writer: Mutex<Option<OwnedFd>>,
+    reader: PipeReader,
+    writer: Mutex<Option<PipeWriter>>,
 }
 
 impl Alarm {
-    fn new() -> Result<Self, Errno> {
-        let (reader, writer) = pipe_with(PipeFlags::CLOEXEC)?;
+    fn new() -> io::Result<Self> {
+        let (reader, writer) = io::pipe()?;
         Ok(Self { reader, writer: Mutex::new(Some(writer)) })
     }
 
