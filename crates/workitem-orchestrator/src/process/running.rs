@@ -70,8 +70,9 @@ impl<'a> Running<'a> {
             let group = self.leader.group();
             let mut family =
                 Family::new(|process| process.group == Some(group) || is_marked(process.pid, &marks));
-            self.terminate(task, grace, &mut family)?;
+            let terminated = self.terminate(task, grace, &mut family);
             self.kill(&mut family);
+            terminated?;
         }
         let status = self.leader.collect();
         self.drain()?;
