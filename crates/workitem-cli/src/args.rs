@@ -39,15 +39,17 @@ Exit codes:
   6  another process runs the job";
 
 const MAP_HELP: &str = "\
-In COMMAND and its arguments, {} is the item, {id} its id, and {.a.b} a field of a JSON item. Each is put
-in once, inside one argument; no shell sees it. Without {} nothing is appended. The agent's standard input
-is empty; WORKITEM_JOB, WORKITEM_ID, WORKITEM_ATTEMPT, WORKITEM_RUN and WORKITEM_ITEM (JSON; a long one is
-in the file WORKITEM_ITEM_FILE) are in its environment.
+In COMMAND and its arguments, {} is the item, {id} its id, and {.a.b} a field of a JSON item. \
+Each is put in once, inside one argument; no shell sees it. Without {} nothing is appended. \
+The agent's standard input is empty; WORKITEM_JOB, WORKITEM_ID, WORKITEM_ATTEMPT, WORKITEM_RUN and \
+WORKITEM_ITEM (JSON; a long one is in the file WORKITEM_ITEM_FILE) are in its environment.
 
 Examples:
   find src -name '*.rs' | workitem map -- wc -l {}
-  workitem map --input pages.jsonl --id-from .slug -j 8 --max-attempts 3 --backoff 1s..1m -- ./fetch {.url}
-  printf '%s\\0' * | workitem map -0 --job sums -- sha256sum {}";
+  workitem map -i pages.jsonl --id-from .slug --max-attempts 3 --backoff 1s..1m -- ./get {.url}
+  printf '%s\\0' * | workitem map -0 --job sums -- sha256sum {}
+
+Exit codes: 0 all completed, 2 usage or input, 3 dead letters, 4 interrupted, 5 store, 6 busy.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use workitem_sqlite::SqliteStore;
 use workitem_store::{Job, Store};
 
+pub use self::inspect::Items;
 use crate::args::{Cli, Command};
 use crate::error::Error;
 use crate::exit::Exit;

@@ -9,6 +9,7 @@ use workitem_store::StoreError;
 
 use crate::exit::Exit;
 use crate::input::InputError;
+use crate::text::quoted;
 
 /// An error that ends the program.
 #[derive(Debug)]
@@ -76,7 +77,9 @@ impl From<StoreError> for Error {
                 Self::usage(what).next("`workitem map` makes one; --store or WORKITEM_STORE names another")
             }
             StoreError::NoJob { .. } => Self::usage(what).next("`workitem jobs` lists them"),
-            StoreError::NoItem { .. } => Self::usage(what).next("`workitem items JOB` lists them"),
+            StoreError::NoItem { job, .. } => {
+                Self::usage(what).next(format!("`workitem items {}` lists them", quoted(&job)))
+            }
             StoreError::JobExists { .. } => Self::usage(what).next("use another --job name"),
             StoreError::Conflict { .. } | StoreError::BadItem { .. } | StoreError::Sealed { .. } => {
                 Self::usage(what)

@@ -6,7 +6,9 @@ use std::sync::Arc;
 use sha2::{Digest, Sha256};
 use workitem_orchestrator::{Orchestrator, Template, now};
 use workitem_store::{Job, NewItem, NewJob, Payload, Skipped, Store, StoreError};
+use workitem_types::ItemId;
 
+use crate::commands::Items;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::input::{Bad, Entry, Input, Reader};
@@ -42,9 +44,10 @@ impl Submitted {
         })
     }
 
-    fn add(&mut self, item: &NewItem) {
+    /// Counts another item in.
+    pub fn add(&mut self, id: &ItemId, payload: &Payload) {
         // Neither an id nor JSON text has a NUL, so that the parts cannot run into each other.
-        for part in [item.id.as_str(), item.payload.as_json()] {
+        for part in [id.as_str(), payload.as_json()] {
             self.digest.update(part);
             self.digest.update([0]);
         }
@@ -160,8 +163,10 @@ fn same_job(orchestrator: &Orchestrator, spec: &Spec, source: &mut Source<'_>) -
 }
 
 fn difference(store: &dyn Store, job: &Job, items: usize) -> Result<String, Error> {
-    let counts = store.counts(job.id)?;
-    let known = counts.by_status.total();
+    let mut known = 0;
+    for row in Items::new(store, job.id, None) {
+        known += usize::from(row?.origin.is_none());
+    }
     Ok(if known == items {
         format!("its {known} items are not those of this input")
     } else {
@@ -180,7 +185,7 @@ fn read(
     for entry in source.input.by_ref() {
         match checked(entry?, source.template) {
             Ok(item) => {
-                submitted.add(&item);
+                submitted.add(&item.id, &item.payload);
                 bytes += item.payload.as_json().len();
                 items.push(item);
             }

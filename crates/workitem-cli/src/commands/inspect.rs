@@ -13,6 +13,7 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::report::rate;
 use crate::spec::Spec;
+use crate::submit::Submitted;
 use crate::text::{one_line, quoted};
 use crate::views::{counts_json, event_json, event_line, item_json, item_line, job_state};
 
@@ -58,8 +59,11 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
     if by.failed > 0 {
         count("failed", by.failed, String::new());
     }
-    let mended = by.dead_lettered - counts.open_letters.min(by.dead_lettered);
-    count("dead-lettered", by.dead_lettered, remark(mended, "dealt with"));
+    // Letters whose successor completed are dealt with; successors that died stand with their letter.
+    let open = if counts.open_letters == by.dead_lettered { 0 } else { counts.open_letters };
+    let is_mended = by.dead_lettered > 0 && counts.open_letters == 0;
+    let letters = if is_mended { " (all dealt with)".to_owned() } else { remark(open, "still open") };
+    count("dead-lettered", by.dead_lettered, letters);
     count("in total", by.total(), remark(counts.skipped, "lines passed over"));
     if let Some((rate, eta)) = pace {
         let left = eta.map_or_else(String::new, |eta| format!(", {} left", short(eta)));
@@ -166,13 +170,31 @@ pub fn history(store: &dyn Store, name: &str, item: &ItemId, as_json: bool) -> R
     Ok(Exit::Ok)
 }
 
+/// Whether the items are those of the input that the job was made from.
+fn check_input(store: &dyn Store, job: &Job) -> Result<Option<String>, Error> {
+    let Some(expected) = &job.digest else { return Ok(None) };
+    let mut input = Submitted::default();
+    for row in Items::new(store, job.id, None) {
+        let row = row?;
+        if row.origin.is_none() {
+            input.add(&row.record.id, &store.payload(job.id, row.seq)?);
+        }
+    }
+    let differs = input.digest() != *expected;
+    Ok(differs.then(|| "the items are not those of the input that was submitted".to_owned()))
+}
+
 pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
     let job: Job = store.job(name)?;
     if let Some(runner) = store.running(&job)? {
         let busy = workitem_store::StoreError::Busy { job: job.name, by: runner.to_string() };
         return Err(busy.into());
     }
-    let audit = workitem_store::verify(store, &job)?;
+    let mut audit = workitem_store::verify(store, &job)?;
+    if let Some(problem) = check_input(store, &job)? {
+        audit.found += 1;
+        audit.problems.push(problem);
+    }
     if as_json {
         print_line(
             json!({

@@ -78,6 +78,8 @@ fn once_the_cause_is_mended_letters_are_run_anew_and_the_job_is_a_success() {
     let status = shop.status("job");
     assert_eq!((&status["state"], &status["open_letters"]), (&"finished".into(), &0.into()));
     shop.ask(&["resume"]).exits(0).says(&["100 of 100 items completed"]);
+    let status = shop.ask(&["status"]).exits(0);
+    assert!(status.text().contains(" 10 dead-lettered (all dealt with)\n"), "{}", status.text());
     assert!(letters(&shop).is_empty());
     let items = shop.items("job");
     for id in bad_items() {
@@ -99,6 +101,8 @@ fn one_letter_can_be_run_anew_again_and_again() {
     shop.ask(&["dlq", "retry", "job", "13"]).exits(3).says(&["1 dead letter anew"]);
     assert_eq!(shop.counts("job"), [0, 0, 90, 0, 11]);
     assert_eq!(letters(&shop).len(), 10, "a successor that died stands with its letter");
+    let status = shop.ask(&["status", "job"]).exits(0);
+    assert!(status.text().contains(" 11 dead-lettered (10 still open)\n"), "{}", status.text());
     assert_eq!(letters(&shop)[1]["successors"], serde_json::json!(["13~1"]));
     let listed = shop.ask(&["dlq", "list", "job"]).exits(0);
     assert_eq!(listed.lines()[1], "13\t3 attempts\texit 9: no plug for 13\tretried 1x");

@@ -115,7 +115,9 @@ fn maps_that_start_at_once_do_not_get_in_each_others_way() {
     shop.verify("job");
 
     let runs: Vec<Running> = (0..6).map(|n| shop.spawn(&["map", "-q", "--", "true"], lines(0..n))).collect();
-    runs.into_iter().for_each(|run| drop(run.wait().exits(0)));
+    for run in runs {
+        run.wait().exits(0);
+    }
     assert_eq!(shop.ask(&["jobs"]).exits(0).lines().len(), 8);
 }
 
@@ -159,7 +161,9 @@ fn what_is_stored_is_its_owners_alone() {
         let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
         if path.is_dir() {
             assert_eq!(mode, 0o700, "{}", path.display());
-            fs::read_dir(path).unwrap().for_each(|entry| check(&entry.unwrap().path()));
+            for entry in fs::read_dir(path).unwrap() {
+                check(&entry.unwrap().path());
+            }
         } else {
             assert_eq!(mode, 0o600, "{}", path.display());
         }
@@ -304,7 +308,7 @@ fn a_file_that_may_not_grow_is_like_a_full_disk() {
 #[test]
 fn a_read_only_disk_is_an_error() {
     let shop = Workshop::new();
-    let looks: String = LOOKS.iter().map(|look| format!("workitem {}; echo $?; ", look.join(" "))).collect();
+    let looks = LOOKS.map(|look| format!("workitem {}; echo $?\n", look.join(" "))).concat();
     let script = format!(
         "mount -t tmpfs x disk
          echo x | workitem map -q --job job -- true
