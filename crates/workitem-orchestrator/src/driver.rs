@@ -182,7 +182,7 @@ impl<'a> Driver<'a> {
         let mut next = Some(first);
         while let Some(finished) = next {
             self.outstanding -= 1;
-            self.pace.ended(Instant::now());
+            self.pace.ended(Instant::now(), finished.took);
             match self.step_of(finished) {
                 (finished, Ok(())) => done.push(finished),
                 (finished, Err(error)) => {

@@ -17,21 +17,29 @@ pub struct Pace {
     seen: Instant,
     /// Attempts that ended, each fading with its age.
     recent: f64,
+    /// How long an attempt took, lately, in seconds.
+    took: f64,
 }
 
 impl Pace {
     pub const fn new(now: Instant) -> Self {
-        Self { started: now, seen: now, recent: 0.0 }
+        Self { started: now, seen: now, recent: 0.0, took: 0.0 }
     }
 
-    /// An attempt ended.
-    pub fn ended(&mut self, now: Instant) {
+    /// An attempt ended after so long.
+    pub fn ended(&mut self, now: Instant, took: Duration) {
+        let known = if self.recent == 0.0 { 0.0 } else { 0.9 };
+        self.took = self.took * known + took.as_secs_f64() * (1.0 - known);
         self.recent = self.recent * faded(now - self.seen) + 1.0;
         self.seen = now;
     }
 
-    /// How many items to hold beyond what runs.
+    /// How many items to hold beyond what runs. None if an attempt takes longer than what may be held:
+    /// then a slot that becomes free can as well wait for its claim.
     pub fn ahead(&self, now: Instant) -> usize {
+        if self.took >= AHEAD.as_secs_f64() {
+            return 0;
+        }
         // Early on less than `MEMORY` was seen, and what was seen stands for less.
         let weight = MEMORY.as_secs_f64() * (1.0 - faded(now - self.started));
         if weight == 0.0 {
@@ -63,7 +71,7 @@ mod tests {
         let mut pace = Pace::new(now);
         for _ in 0..ended {
             now += Duration::from_micros(micros);
-            pace.ended(now);
+            pace.ended(now, Duration::from_micros(micros));
         }
         (pace, now)
     }
@@ -86,6 +94,16 @@ mod tests {
         }
         let (pace, now) = steady(100_000, 1);
         assert_eq!(pace.ahead(now), MOST_AHEAD);
+    }
+
+    #[test]
+    fn slow_attempts_that_end_together_are_no_reason_to_hold_anything() {
+        let started = Instant::now();
+        let mut pace = Pace::new(started);
+        for slots in 1..=8 {
+            pace.ended(started + Duration::from_millis(120), Duration::from_millis(120));
+            assert_eq!(pace.ahead(started + Duration::from_millis(120)), 0, "{slots}");
+        }
     }
 
     #[test]
