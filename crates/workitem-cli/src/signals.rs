@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::{fs, io};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
 use signal_hook::iterator::Signals;
 use workitem_orchestrator::{Stop, Stopping};
 
@@ -29,6 +29,10 @@ impl Listener {
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         if !is_ignored(SIGHUP) {
             signals.add_signal(SIGHUP)?;
+        }
+        if is_ignored(SIGCHLD) {
+            // Inherited, and it would keep the exit codes of agents from us. Any handler ends that.
+            signal_hook::flag::register(SIGCHLD, Arc::new(AtomicBool::new(false)))?;
         }
         let listening = listener.clone();
         thread::Builder::new().name("signals".to_owned()).spawn(move || {

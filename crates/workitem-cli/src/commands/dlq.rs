@@ -1,5 +1,8 @@
 //! Dead letters.
 
+use std::thread::sleep;
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use workitem_store::{Job, LetterRow, Store, StoreError, engine};
 use workitem_types::{ItemId, WorkItemStatus};
@@ -125,7 +128,15 @@ fn retry(place: &Place, name: &str, ids: &[ItemId], no_run: bool, run: &RunArgs)
     if no_run {
         return Ok(Exit::Ok);
     }
-    match run_job(place, &store, &job, run) {
+    let ran = match run_job(place, &store, &job, run) {
+        // It may just be ending, and not look for new items any more.
+        Err(error) if error.exit == Exit::Busy => {
+            sleep(Duration::from_millis(500));
+            run_job(place, &store, &job, run)
+        }
+        ran => ran,
+    };
+    match ran {
         Err(error) if error.exit == Exit::Busy && !made.is_empty() => {
             if !run.quiet && !run.json {
                 tell!("{name}: the process that runs it takes them up");

@@ -81,7 +81,12 @@ fn run_with(
         }
         printed => printed?,
     }
-    Ok(match summary.counts {
+    let counts = store.counts(job.id)?;
+    if summary.counts.is_finished() && !counts.is_finished() {
+        // Somebody has added items since, and relies on whoever holds the lock.
+        return run_with(place, store, orchestrator, args, listener);
+    }
+    Ok(match counts {
         counts if !counts.is_finished() => Exit::Interrupted,
         counts if counts.open_letters > 0 => Exit::DeadLetters,
         _ => Exit::Ok,

@@ -22,10 +22,12 @@ impl Events {
         Self { job: job.name.clone() }
     }
 
-    fn tell(&self, event: &str, mut fields: Value) {
-        fields["event"] = event.into();
-        fields["job"] = self.job.as_str().into();
-        tell!("{fields}");
+    fn tell(&self, event: &str, fields: Value) {
+        let mut line = json!({ "event": event, "job": self.job });
+        if let (Value::Object(line), Value::Object(fields)) = (&mut line, fields) {
+            line.extend(fields);
+        }
+        tell!("{line}");
     }
 }
 
