@@ -97,7 +97,11 @@ fn sigterm_waits_no_longer_than_it_was_told_to() {
 #[test]
 fn a_closed_terminal_stops_a_run_unless_it_was_started_to_outlive_it() {
     let shop = Workshop::new();
-    let run = sleeping(&shop, SLEEPER, &[]);
+    shop.script("agent", SLEEPER);
+    let mut map = shop.command("env");
+    map.args(["--default-signal=HUP", "workitem", "map", "-j", "3", "--", "./agent"]);
+    let run = shop.start(map, lines(1..=10));
+    eventually("three agents sleep", || shop.agents().len() == 6);
     run.signal(Signal::HUP);
     run.wait().exits(4);
 

@@ -252,16 +252,16 @@ fn with_mounts(shop: &Workshop, script: &str) -> Option<Output> {
 fn a_full_disk_stops_a_run_that_goes_on_when_there_is_room() {
     let shop = Workshop::new();
     let script = "
-        mount -t tmpfs -o size=1500k x disk
+        mount -t tmpfs -o size=12m x disk; head -c 11m /dev/zero >disk/filler
         seq 30 | workitem map -q --job big -j 2 -- sh -c 'head -c 100000 /dev/zero' >first; echo $?
         workitem resume -q >second; echo $?
-        mount -o remount,size=30m disk
+        rm disk/filler
         workitem resume -q >third; echo $?
         cat first second third | wc -c; workitem output big | wc -c
         workitem verify big; echo $?
-        umount disk; mount -t tmpfs -o size=600k x disk
+        umount disk; mount -t tmpfs -o size=12m x disk; head -c 11900k /dev/zero >disk/filler
         seq 2000 | workitem map -q --job many -j 2 -- true; echo $?
-        mount -o remount,size=30m disk
+        rm disk/filler
         workitem resume -q; echo $?
         workitem verify many >&2; echo $?";
     let Some(output) = with_mounts(&shop, script) else { return };
@@ -279,11 +279,11 @@ fn a_full_disk_stops_a_run_that_goes_on_when_there_is_room() {
 fn a_full_disk_while_input_is_stored_leaves_nothing_half_stored() {
     let shop = Workshop::new();
     let script = "
-        mount -t tmpfs -o size=1500k x disk
+        mount -t tmpfs -o size=12m x disk; head -c 11m /dev/zero >disk/filler
         head -c 4000000 /dev/zero | tr '\\0' x | fold -w 100000 >items
         workitem map -q --job job -- touch ran <items; echo $?
         workitem jobs
-        mount -o remount,size=30m disk
+        rm disk/filler
         workitem map -q --job job -- true <items; echo $?
         workitem verify job >&2; echo $?";
     let Some(output) = with_mounts(&shop, script) else { return };
@@ -312,7 +312,7 @@ fn a_read_only_disk_is_an_error() {
     let script = format!(
         "mount -t tmpfs x disk
          echo x | workitem map -q --job job -- true
-         mount -o remount,ro disk
+         mount -o remount,bind,ro disk
          {looks} workitem resume; echo $?; echo y | workitem map -- touch ran; echo $?
          umount disk; mount -t tmpfs -o ro x disk
          echo y | workitem map -- touch ran; echo $?"
