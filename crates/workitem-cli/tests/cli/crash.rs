@@ -3,12 +3,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
+use std::thread::sleep;
+use std::time::Duration;
 
 use rusqlite::params;
 
 use crate::workshop::{Running, Workshop, eventually, lines};
 
 const ITEMS: usize = 240;
+
+/// Long enough for what must not happen to happen, most of the time.
+const MOMENT: Duration = Duration::from_millis(300);
 
 /// Notes each start, and whether another agent of the same item is alive: both hold a lock for life.
 const NOTE: &str = r#"
@@ -110,6 +115,40 @@ fn killed_resumes_are_resumed_as_well() {
         seen.completed.push(BTreeSet::new());
     }
     seen.check(&shop, last.text());
+}
+
+#[test]
+fn nothing_is_reported_before_it_is_durable() {
+    let shop = Workshop::new();
+    shop.script("agent", "echo >>started; until [ -e awake ]; do sleep 0.02; done; echo out");
+    let run = shop.spawn(&["map", "--job", "job", "-j", "2", "--json", "--", "./agent"], "1\n2\n");
+    eventually("its agents run", || shop.read_lines("started").len() == 2);
+    let database = shop.database();
+    // Keeps everybody else from writing.
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    shop.write("awake", "");
+    eventually("its agents have ended", || shop.agents().is_empty());
+    sleep(MOMENT);
+    assert_eq!(run.stdout(), "");
+    assert!(!run.stderr().contains("\"completed\""), "{}", run.stderr());
+    database.execute_batch("COMMIT").unwrap();
+    assert_eq!(run.wait().exits(0).lines(), ["out", "out"]);
+}
+
+#[test]
+fn nothing_starts_before_its_attempt_is_durable() {
+    let shop = Workshop::new();
+    shop.run(&["map", "--job", "job", "-q", "--", "sh", "-c", "echo >>started; exit 1"], "1\n").exits(3);
+    shop.ask(&["dlq", "retry", "job", "--no-run"]).exits(0);
+    let database = shop.database();
+    database.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let run = shop.spawn(&["resume", "-q"], "");
+    eventually("it is at it", || shop.status("job")["state"] == "running");
+    sleep(MOMENT);
+    assert_eq!(shop.read_lines("started").len(), 1, "an attempt has started that is not recorded");
+    database.execute_batch("COMMIT").unwrap();
+    run.wait().exits(3);
+    assert_eq!(shop.read_lines("started").len(), 2);
 }
 
 #[test]

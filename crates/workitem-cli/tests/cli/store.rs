@@ -259,8 +259,8 @@ fn a_full_disk_stops_a_run_that_goes_on_when_there_is_room() {
         workitem resume -q >third; echo $?
         cat first second third | wc -c; workitem output big | wc -c
         workitem verify big; echo $?
-        umount disk; mount -t tmpfs -o size=12m x disk; head -c 11900k /dev/zero >disk/filler
-        seq 2000 | workitem map -q --job many -j 2 -- true; echo $?
+        umount disk; mount -t tmpfs -o size=40m x disk; head -c 40500k /dev/zero >disk/filler
+        seq 500 | workitem map -q --job many -j 2 -- true; echo $?
         rm disk/filler
         workitem resume -q; echo $?
         workitem verify many >&2; echo $?";
