@@ -1,32 +1,40 @@
-//! Arbitrary items, events and payloads, for proptest.
+//! Arbitrary items, events and payloads, for proptest. What is large is boxed: values that are nested in place
+//! outgrow the stack of a thread.
 
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use proptest::char;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
+use workitem_table::{EVENTS, is_terminal, rows_from};
 use workitem_types::{
-    AgentResult, AgentStatus, CleanupStatus, WorkItemEvent, WorkItemRecord, WorkItemStatus,
+    AgentResult, AgentStatus, CleanupStatus, StatusKind, WorkItemEvent, WorkItemRecord, WorkItemStatus,
 };
 
-/// Any text: empty, any Unicode, and now and then long.
-pub fn text() -> impl Strategy<Value = String> {
+use crate::machines::Happening;
+
+/// Any text: empty, short, any Unicode, and now and then huge.
+pub fn text() -> BoxedStrategy<String> {
+    // Not by regular expression: it would be parsed anew for each text.
     prop_oneof![
-        1 => Just(String::new()),
-        8 => any::<String>(),
-        1 => (any::<char>(), 1_000..20_000_usize).prop_map(|(c, n)| c.to_string().repeat(n)),
+        50 => Just(String::new()),
+        100 => char::range('a', 'z').prop_map(String::from),
+        100 => vec(any::<char>(), 1..12).prop_map(String::from_iter),
+        1 => (any::<char>(), 1_000..30_000_usize).prop_map(|(c, n)| c.to_string().repeat(n)),
     ]
+    .boxed()
 }
 
 /// Any time that a clock may show, to the nanosecond.
 pub fn time() -> impl Strategy<Value = DateTime<Utc>> {
-    (-62_135_596_800_i64..253_402_300_800, 0..1_000_000_000_u32)
-        .prop_filter_map("out of chrono's range", |(seconds, nanos)| DateTime::from_timestamp(seconds, nanos))
+    let parts = (-62_135_596_800_i64..253_402_300_800, 0..1_000_000_000_u32);
+    parts.prop_map(|(seconds, nanos)| DateTime::from_timestamp(seconds, nanos).unwrap_or_default())
 }
 
 /// Any result, each field present or not.
-pub fn result() -> impl Strategy<Value = AgentResult> {
+pub fn result() -> BoxedStrategy<AgentResult> {
     let agent_status = prop_oneof![
         Just(AgentStatus::Pending),
         Just(AgentStatus::Running),
@@ -44,7 +52,7 @@ pub fn result() -> impl Strategy<Value = AgentResult> {
     let present = (text(), agent_status, vec(text(), 0..3), vec(text(), 0..3), duration);
     let maybe = || option::of(text());
     let optional = (maybe(), maybe(), maybe(), maybe(), maybe(), maybe(), option::of(cleanup));
-    (present, optional).prop_map(
+    let result = (present, optional).prop_map(
         |(
             (item_id, status, commits, files_modified, duration),
             (output, error, path, branch_name, worktree_session_id, json_log_location, cleanup_status),
@@ -62,7 +70,8 @@ pub fn result() -> impl Strategy<Value = AgentResult> {
             json_log_location,
             cleanup_status,
         },
-    )
+    );
+    result.boxed()
 }
 
 /// Any event.
@@ -75,6 +84,54 @@ pub fn event() -> impl Strategy<Value = WorkItemEvent> {
         Just(WorkItemEvent::Retry),
         Just(WorkItemEvent::MoveToDeadLetter),
     ]
+}
+
+/// Something that will happen to an item, once its state is known.
+#[derive(Debug, Clone)]
+pub struct Chance {
+    kind: u8,
+    text: String,
+    now: DateTime<Utc>,
+}
+
+impl Chance {
+    /// Any event if luck has it so, and else one of those that are legal in the state: left to luck alone, an
+    /// item would soon stand still for ever.
+    pub fn happening(&self, state: StatusKind) -> Happening {
+        let kind = usize::from(self.kind);
+        let legal: Vec<_> = rows_from(state.name()).collect();
+        // Endings are rare, so that lives are long.
+        let goes_on: Vec<_> = legal.iter().filter(|row| !is_terminal(row.to)).collect();
+        let name = match kind % 16 {
+            0..4 => EVENTS[kind / 16 % EVENTS.len()],
+            4 if !legal.is_empty() => legal[kind / 16 % legal.len()].event,
+            _ if !goes_on.is_empty() => goes_on[kind / 16 % goes_on.len()].event,
+            _ => EVENTS[kind % EVENTS.len()],
+        };
+        Happening::new(self.named(name), self.now)
+    }
+
+    fn named(&self, name: &str) -> WorkItemEvent {
+        let text = || self.text.clone();
+        let events = [
+            WorkItemEvent::AgentStart { agent_id: text() },
+            WorkItemEvent::AgentComplete {
+                result: Box::new(AgentResult::success(text(), Some(text()), Duration::ZERO)),
+            },
+            WorkItemEvent::AgentFailed { error: text() },
+            WorkItemEvent::Interrupt,
+            WorkItemEvent::Retry,
+            WorkItemEvent::MoveToDeadLetter,
+        ];
+        events.into_iter().find(|event| event.kind().name() == name).expect("the table names these events")
+    }
+}
+
+/// Up to 200 events; most lives are short, some have the full length.
+pub fn life() -> impl Strategy<Value = Vec<Chance>> {
+    let chance = || (any::<u8>(), text(), time()).prop_map(|(kind, text, now)| Chance { kind, text, now });
+    let chances = move |count| vec(chance(), count);
+    prop_oneof![14 => chances(0..=8), 5 => chances(8..=40), 1 => chances(40..=200)]
 }
 
 /// Any status, whether or not an item could have it.
@@ -93,20 +150,33 @@ pub fn status() -> impl Strategy<Value = WorkItemStatus> {
     ]
 }
 
+/// Any record at all, whether or not legal transitions can lead to it.
+pub fn record() -> impl Strategy<Value = WorkItemRecord> {
+    (text(), status(), count(), count()).prop_map(|(id, status, attempts, failures)| WorkItemRecord {
+        id: id.into(),
+        attempts,
+        failures,
+        status,
+    })
+}
+
 /// Any item that legal transitions can have led to, counters at the end of their range included.
 pub fn item() -> impl Strategy<Value = WorkItemRecord> {
-    (text(), status(), count(), count()).prop_map(|(id, mut status, attempts, failures)| {
-        let (attempts, failures) = match &mut status {
-            WorkItemStatus::Pending => (attempts, if attempts == 0 { 0 } else { failures }),
+    record().prop_map(|mut item| {
+        let WorkItemRecord { id: _, attempts, failures, status } = &mut item;
+        match status {
+            WorkItemStatus::Pending => *failures *= usize::from(*attempts > 0),
             WorkItemStatus::InProgress { .. } | WorkItemStatus::Completed { .. } => {
-                (attempts.max(1), if attempts <= 1 { 0 } else { failures })
+                *failures *= usize::from(*attempts > 1);
+                *attempts = (*attempts).max(1);
             }
             WorkItemStatus::Failed { retry_count, .. } | WorkItemStatus::DeadLettered { retry_count, .. } => {
-                *retry_count = failures.max(1);
-                (attempts.max(1), *retry_count)
+                *attempts = (*attempts).max(1);
+                *failures = (*failures).max(1);
+                *retry_count = *failures;
             }
-        };
-        WorkItemRecord { id: id.into(), attempts, failures, status }
+        }
+        item
     })
 }
 

@@ -22,7 +22,7 @@ pub fn on_status(
         Ok(()) => Verdict::Moved(in_place),
         Err(refused) => {
             assert_loses_nothing(&refused, status, event);
-            assert_eq!(&in_place, status, "a refusal touches nothing");
+            assert_eq!(&in_place, status, "a refusal touches nothing: look at {CELLS}");
             Verdict::Illegal(in_place)
         }
     };
@@ -31,11 +31,11 @@ pub fn on_status(
         Err(refused) => {
             assert_loses_nothing(refused.refused(), status, event);
             let (status, back) = refused.into_parts();
-            assert_eq!(&back, event);
+            assert_eq!(&back, event, "a refusal loses nothing: look at {REFUSED}");
             Verdict::Illegal(status)
         }
     };
-    assert_eq!(verdict, by_value, "in place and by value are one rule");
+    assert_eq!(verdict, by_value, "in place and by value are one rule: look at {STATUS}");
     verdict
 }
 
@@ -50,7 +50,7 @@ pub fn on_item(item: &WorkItemRecord, event: &WorkItemEvent, now: DateTime<Utc>)
         Ok(()) => Verdict::Moved(in_place),
         Err(refused) => {
             assert_loses_nothing(&refused, &item.status, event);
-            assert_eq!(&in_place, item, "a refusal touches nothing");
+            assert_eq!(&in_place, item, "a refusal touches nothing: look at {CELLS}");
             Verdict::Illegal(in_place)
         }
     };
@@ -59,17 +59,24 @@ pub fn on_item(item: &WorkItemRecord, event: &WorkItemEvent, now: DateTime<Utc>)
         Err(refused) => {
             assert_loses_nothing(refused.refused(), &item.status, event);
             let (item, back) = refused.into_parts();
-            assert_eq!(&back, event);
+            assert_eq!(&back, event, "a refusal loses nothing: look at {REFUSED}");
             Verdict::Illegal(item)
         }
     };
-    assert_eq!(verdict, by_value, "in place and by value are one rule");
+    assert_eq!(verdict, by_value, "in place and by value are one rule: look at {ITEM}");
     verdict
 }
 
+const CELLS: &str = "crates/workitem-dynamic/src/cells.rs";
+const REFUSED: &str = "crates/workitem-dynamic/src/refused.rs";
+const STATUS: &str = "crates/workitem-dynamic/src/status.rs";
+const ITEM: &str = "crates/workitem-dynamic/src/item.rs";
+
 fn assert_loses_nothing(refused: &Refused, status: &WorkItemStatus, event: &WorkItemEvent) {
-    assert_eq!((refused.from(), refused.event_kind()), (status.kind(), event.kind()));
-    assert_eq!(refused.event(), event);
-    assert_eq!(&refused.clone().into_event(), event);
-    assert!(!refused.legal().contains(&event.kind()), "{refused} but says that it would be");
+    let told = (refused.from(), refused.event_kind());
+    assert_eq!(told, (status.kind(), event.kind()), "a refusal names its cell: look at {CELLS}");
+    assert_eq!(refused.event(), event, "a refusal loses nothing: look at {REFUSED}");
+    assert_eq!(&refused.clone().into_event(), event, "a refusal loses nothing: look at {REFUSED}");
+    let offered = refused.legal().contains(&event.kind());
+    assert!(!offered, "{refused}, but it says that it would be: look at {REFUSED}");
 }

@@ -1,5 +1,5 @@
 //! One event of each kind and items in each state, no two texts, times or numbers alike: a field that ends
-//! up in the place of another is seen.
+//! up in the place of another is seen. A `voice` tells the payloads of one set from those of another.
 
 use std::time::Duration;
 
@@ -8,30 +8,51 @@ use workitem_types::{
     AgentResult, AgentStatus, CleanupStatus, StatusKind, WorkItemEvent, WorkItemRecord, WorkItemStatus,
 };
 
-/// The time at which the events happen; no sample holds it.
-pub const NOW: DateTime<Utc> = at(1_000_000);
+use crate::machines::Happening;
 
-const fn at(seconds: i64) -> DateTime<Utc> {
-    match DateTime::from_timestamp(seconds, 123_456_789) {
+/// The time at which events of one voice happen; no sample holds it.
+pub const NOW: DateTime<Utc> = now(0);
+
+/// The time at which events happen; no sample holds it.
+pub const fn now(voice: u32) -> DateTime<Utc> {
+    at(1_000_000 + voice)
+}
+
+const fn at(seconds: u32) -> DateTime<Utc> {
+    match DateTime::from_timestamp(seconds as i64, 123_456_789) {
         Some(time) => time,
         None => DateTime::UNIX_EPOCH,
     }
 }
 
 /// One event of each kind.
-pub fn events() -> [WorkItemEvent; 6] {
+pub fn events(voice: u32) -> [WorkItemEvent; 6] {
+    events_with(voice, result(&format!("new {voice}")))
+}
+
+/// One event of each kind, with a result that is quick to copy.
+pub fn light_events(voice: u32) -> [WorkItemEvent; 6] {
+    events_with(voice, AgentResult::success(format!("item of result {voice}"), None, Duration::ZERO))
+}
+
+fn events_with(voice: u32, result: AgentResult) -> [WorkItemEvent; 6] {
     [
-        WorkItemEvent::AgentStart { agent_id: "the agent that starts".into() },
-        WorkItemEvent::AgentComplete { result: Box::new(result("the new")) },
-        WorkItemEvent::AgentFailed { error: "the new error".into() },
+        WorkItemEvent::AgentStart { agent_id: format!("agent that starts {voice}") },
+        WorkItemEvent::AgentComplete { result: Box::new(result) },
+        WorkItemEvent::AgentFailed { error: format!("new error {voice}") },
         WorkItemEvent::Interrupt,
         WorkItemEvent::Retry,
         WorkItemEvent::MoveToDeadLetter,
     ]
 }
 
+/// The events, each happening at the voice's time.
+pub fn happenings(voice: u32, events: [WorkItemEvent; 6]) -> [Happening; 6] {
+    events.map(|event| Happening::new(event, now(voice)))
+}
+
 /// Items in every state, each in its first attempt and in a later one where there can be one.
-pub fn items() -> Vec<WorkItemRecord> {
+pub fn items(voice: u32) -> Vec<WorkItemRecord> {
     [
         (0, 0, StatusKind::Pending),
         (7, 2, StatusKind::Pending),
@@ -46,25 +67,29 @@ pub fn items() -> Vec<WorkItemRecord> {
     ]
     .into_iter()
     .map(|(attempts, failures, kind)| WorkItemRecord {
-        id: format!("a {kind} item, tried {attempts} times").into(),
+        id: format!("{kind} item {voice}, tried {attempts} times").into(),
         attempts,
         failures,
-        status: status(kind, failures),
+        status: status(kind, failures, voice),
     })
     .collect()
 }
 
 /// A status in the given state, with `retry_count` where there is one.
-pub fn status(kind: StatusKind, retry_count: usize) -> WorkItemStatus {
+pub fn status(kind: StatusKind, retry_count: usize, voice: u32) -> WorkItemStatus {
     match kind {
         StatusKind::Pending => WorkItemStatus::Pending,
         StatusKind::InProgress => {
-            WorkItemStatus::InProgress { agent_id: "the agent at work".into(), started_at: at(1_001) }
+            let agent_id = format!("agent at work {voice}");
+            WorkItemStatus::InProgress { agent_id, started_at: at(1_000 + voice) }
         }
-        StatusKind::Completed => WorkItemStatus::Completed { result: Box::new(result("the old")) },
-        StatusKind::Failed => WorkItemStatus::Failed { error: "the last error".into(), retry_count },
+        StatusKind::Completed => {
+            WorkItemStatus::Completed { result: Box::new(result(&format!("old {voice}"))) }
+        }
+        StatusKind::Failed => WorkItemStatus::Failed { error: format!("last error {voice}"), retry_count },
         StatusKind::DeadLettered => {
-            WorkItemStatus::DeadLettered { error: "the final error".into(), retry_count, dlq_at: at(1_002) }
+            let error = format!("final error {voice}");
+            WorkItemStatus::DeadLettered { error, retry_count, dlq_at: at(2_000 + voice) }
         }
     }
 }

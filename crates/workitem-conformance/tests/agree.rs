@@ -1,66 +1,65 @@
 //! All thirty cells, at both levels: the typed machine, the dynamic one and the table give one answer.
 
+use workitem_conformance::bounds::covered;
+use workitem_conformance::machines::Machines;
 use workitem_conformance::samples::{self, NOW};
-use workitem_conformance::{Verdict, dynamic, typed};
+use workitem_conformance::{Verdict, dynamic, table, typed};
 use workitem_types::{StatusKind, WorkItemEvent, WorkItemRecord, WorkItemStatus};
-use workitem_typestate::{AnyWorkItem, MaxAttempts, Settled};
+use workitem_typestate::{AnyWorkItem, MaxAttempts, Settled, SettledStep};
+
+/// Whatever an event or an item carries, there is another that carries something else: a constant in the
+/// place of a payload is seen, and so is one payload in the place of another.
+const VOICES: [u32; 2] = [1, 2];
 
 fn rehydrate(item: &WorkItemRecord) -> AnyWorkItem {
     AnyWorkItem::rehydrate(item.clone()).expect("samples are consistent")
 }
 
-/// The table's verdict, which knows names only.
-fn by_table(from: StatusKind, event: &WorkItemEvent) -> Verdict<&'static str> {
-    match workitem_table::next(from.name(), event.kind().name()) {
-        Some(row) => Verdict::Moved(row.to),
-        None => Verdict::Illegal(from.name()),
-    }
-}
-
 #[test]
 fn every_cell_agrees_at_the_item_level() {
     let (mut cells, mut legal) = (0, 0);
-    for item in samples::items() {
-        for event in samples::events() {
-            let cell = format!("{} in {}", event.kind(), item.status.kind());
-            let verdict = dynamic::on_item(&item, &event, NOW);
-            assert_eq!(verdict, typed::by_method(rehydrate(&item), event.clone(), NOW), "methods: {cell}");
-            assert_eq!(verdict, typed::by_event(rehydrate(&item), event.clone(), NOW), "LegalIn: {cell}");
-            assert_eq!(verdict, typed::by_step(rehydrate(&item), event.clone(), NOW), "steps: {cell}");
-
-            legal += usize::from(matches!(verdict, Verdict::Moved(_)));
-            cells += 1;
-            let names = verdict.map(|item| item.status.discriminant());
-            assert_eq!(names, by_table(item.status.kind(), &event), "table: {cell}");
+    for item in VOICES.into_iter().flat_map(samples::items) {
+        for voice in VOICES {
+            for happening in samples::happenings(voice, samples::events(voice)) {
+                let verdict = Machines::of(&item).happen(&happening);
+                legal += usize::from(verdict.is_legal());
+                cells += 1;
+                let after = verdict.into_inner().through_json();
+                assert_eq!(after.inconsistent(), None, "legal events lead from consistent to consistent");
+            }
         }
     }
-    assert_eq!((cells, legal), (2 * 30, 2 * 7), "two items in each state");
+    assert_eq!((cells, legal), (8 * 30, 8 * 7), "two items in each state, in two voices each, met by two");
+    covered(format_args!("cells: {cells} at the item level, 8 of each of the 30; 7 are legal"));
 }
 
 /// The typed machine knows whole items only, so each status becomes the item that failed as often as the
 /// status says. A status forgets its count at a retry and an item does not; these have not been retried.
 #[test]
 fn every_cell_agrees_at_the_status_level() {
-    let mut legal = 0;
+    let (mut cells, mut legal) = (0, 0);
     for kind in StatusKind::ALL {
-        for event in samples::events() {
-            let cell = format!("{} in {kind}", event.kind());
-            let status = samples::status(kind, 3);
+        for (one, other) in [(1, 1), (1, 2), (2, 1), (2, 2)] {
+            let (status, now) = (samples::status(kind, 3, one), samples::now(other));
             let failures = match kind {
                 StatusKind::Pending | StatusKind::InProgress | StatusKind::Completed => 0,
                 StatusKind::Failed | StatusKind::DeadLettered => 3,
             };
             let item = WorkItemRecord { id: "42".into(), attempts: 5, failures, status: status.clone() };
-
-            let verdict = dynamic::on_status(&status, &event, NOW);
-            let typed = typed::by_method(rehydrate(&item), event.clone(), NOW);
-            assert_eq!(verdict, typed.map(|item| item.status), "methods: {cell}");
-            legal += usize::from(matches!(verdict, Verdict::Moved(_)));
-            let names = verdict.map(|status| status.discriminant());
-            assert_eq!(names, by_table(kind, &event), "table: {cell}");
+            for event in samples::events(other) {
+                let cell = format!("`{}` in `{kind}`", event.kind());
+                let verdict = dynamic::on_status(&status, &event, now);
+                let typed = typed::by_method(rehydrate(&item), event.clone(), now);
+                let typed = typed.map(|item| typed::seen(&item).status);
+                assert_eq!(verdict, typed, "{cell}: a status in crates/workitem-dynamic/src/status.rs");
+                assert_eq!(verdict, table::on_status(&status, &event, now), "{cell}: a status in the table");
+                legal += usize::from(verdict.is_legal());
+                cells += 1;
+            }
         }
     }
-    assert_eq!(legal, 7);
+    assert_eq!((cells, legal), (4 * 30, 4 * 7), "a status in two voices, met by two");
+    covered(format_args!("cells: {cells} at the status level, 4 of each of the 30"));
 }
 
 /// The one difference between the levels: what a failure after a retry counts.
@@ -88,25 +87,40 @@ fn a_status_forgets_its_failures_at_a_retry_and_an_item_does_not() {
     }
 }
 
+/// By itself, and as a part of the step in which the item failed.
 #[test]
 fn settling_is_retrying_or_giving_up() {
-    let failed: Vec<_> =
-        samples::items().into_iter().filter(|item| item.status.kind() == StatusKind::Failed).collect();
-    assert!(!failed.is_empty());
-    for item in failed {
+    let failure = || WorkItemEvent::AgentFailed { error: "exit 7".into() };
+    let at_work = |item: &WorkItemRecord| item.status.kind() == StatusKind::InProgress;
+    let mut settled = 0;
+    for item in samples::items(1).into_iter().filter(at_work) {
         for max in 0..8 {
-            let event = if item.status.can_retry(max) {
+            let failed = dynamic::on_item(&item, &failure(), NOW).into_inner();
+            let event = if failed.status.can_retry(max) {
                 WorkItemEvent::Retry
             } else {
                 WorkItemEvent::MoveToDeadLetter
             };
-            let AnyWorkItem::Failed(typed) = rehydrate(&item) else { panic!("{item:?} is failed") };
-            assert_eq!(typed.can_retry(max), item.status.can_retry(max));
-            let settled: WorkItemRecord = match typed.settle(&MaxAttempts(max), NOW) {
+            let expected = dynamic::on_item(&failed, &event, NOW);
+
+            let AnyWorkItem::Failed(typed) = rehydrate(&failed) else { panic!("{failed:?} is failed") };
+            let alone: WorkItemRecord = match typed.settle(&MaxAttempts(max), NOW) {
                 Settled::Retry(item) => item.into(),
                 Settled::DeadLetter(item) => item.into(),
             };
-            assert_eq!(Verdict::Moved(settled), dynamic::on_item(&item, &event, NOW));
+            assert_eq!(Verdict::Moved(alone), expected, "settle.rs");
+
+            let AnyWorkItem::InProgress(typed) = rehydrate(&item) else { panic!("{item:?} is at work") };
+            let step = typed.step(workitem_typestate::AgentFailed { error: "exit 7".into() }, NOW);
+            let step = match step.settle(&MaxAttempts(max), NOW) {
+                SettledStep::Retry(step) => step.seal(),
+                SettledStep::DeadLetter(step) => step.seal(),
+            };
+            assert_eq!(Verdict::Moved(step.record().clone()), expected, "settle.rs");
+            let told: Vec<_> = step.events().iter().map(|told| told.event().clone()).collect();
+            assert_eq!((step.from(), told), (StatusKind::InProgress, vec![failure(), event]), "settle.rs");
+            settled += 1;
         }
     }
+    assert_eq!(settled, 2 * 8);
 }

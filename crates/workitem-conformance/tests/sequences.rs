@@ -1,157 +1,173 @@
-//! Arbitrary items, payloads and sequences of events: after every event, both machines hold the same item.
+//! Arbitrary items, payloads and sequences of events: after every event, all machines hold the same item.
 //!
-//! A failure prints the smallest sequence that shows it and the seed, which proptest keeps beside this file
-//! and tries first from then on. `PROPTEST_CASES=100000 cargo test -p workitem-conformance --test sequences`
-//! looks longer.
+//! A failure prints the smallest sequence that shows it, and a line that runs it again.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::collection::vec;
 use proptest::prelude::*;
-use workitem_conformance::{Verdict, arbitrary, dynamic, typed};
+use proptest::strategy::ValueTree;
+use proptest::test_runner::TestRunner;
+use workitem_conformance::bounds::{bounds, covered};
+use workitem_conformance::machines::{Happening, Machines};
+use workitem_conformance::{arbitrary, dynamic, random, samples, table};
 use workitem_dynamic::{apply_interrupt_to_all, count_by_status, interrupt_all};
 use workitem_types::{AgentResult, StatusKind, WorkItemEvent, WorkItemRecord, WorkItemStatus};
-use workitem_typestate::AnyWorkItem;
 
-fn rehydrate(item: &WorkItemRecord) -> AnyWorkItem {
-    AnyWorkItem::rehydrate(item.clone()).expect("legal transitions lead from consistent to consistent")
-}
-
-/// What JSON makes of a value and back.
-fn through_json<T: serde::Serialize + serde::de::DeserializeOwned>(value: &T) -> T {
-    let json = serde_json::to_string(value).expect("a value can be written");
-    serde_json::from_str(&json).expect("what was written can be read")
-}
-
-proptest! {
-    #[test]
-    fn both_machines_take_every_item_the_same_way(
-        start in arbitrary::item(),
-        events in vec((arbitrary::event(), arbitrary::time()), 0..12),
-    ) {
-        let mut item = start;
-        for (event, now) in events {
-            let verdict = dynamic::on_item(&item, &event, now);
-            prop_assert_eq!(&verdict, &typed::by_method(rehydrate(&item), event.clone(), now));
-            prop_assert_eq!(&verdict, &typed::by_event(rehydrate(&item), event.clone(), now));
-            prop_assert_eq!(&verdict, &typed::by_step(rehydrate(&item), event, now));
-            item = verdict.into_inner();
-        }
-    }
-
-    /// Sequences that keep moving: random ones soon end in a terminal state or stand still.
-    #[test]
-    fn both_machines_take_long_lives_the_same_way(
-        rounds in vec((arbitrary::text(), 0..4_u8, arbitrary::text()), 0..40),
-        now in arbitrary::time(),
-    ) {
-        let mut typed = AnyWorkItem::rehydrate(WorkItemRecord::new("42")).expect("a new item is consistent");
-        let mut dynamic = WorkItemRecord::new("42");
-        for (agent_id, ending, error) in rounds {
-            let failure = || WorkItemEvent::AgentFailed { error: error.clone() };
-            let mut events = vec![WorkItemEvent::AgentStart { agent_id }];
-            match ending {
-                0 => events.push(WorkItemEvent::Interrupt),
-                1 => events.extend([failure(), WorkItemEvent::Retry]),
-                2 => events.extend([failure(), failure(), WorkItemEvent::Retry]),
-                _ => events.extend([WorkItemEvent::Retry, failure(), WorkItemEvent::Interrupt, WorkItemEvent::Retry]),
-            }
-            for event in events {
-                dynamic = dynamic::on_item(&dynamic, &event, now).into_inner();
-                let record = typed::by_method(typed, event, now).into_inner();
-                prop_assert_eq!(&dynamic, &record);
-                typed = AnyWorkItem::rehydrate(record).expect("legal transitions keep an item consistent");
+/// At some points of its life the item is written down and read back, which must change nothing of what follows.
+#[test]
+fn all_machines_take_every_sequence_the_same_way() {
+    let [events, legal, written, longest] = [const { AtomicUsize::new(0) }; 4];
+    let add = |counter: &AtomicUsize, n| _ = counter.fetch_add(n, Ordering::Relaxed);
+    let born = || any::<char>().prop_map(|c| WorkItemRecord::new(c.to_string()));
+    let lives = || (prop_oneof![born(), arbitrary::item()], arbitrary::life(), 1..20_usize);
+    random::check(bounds().sequences, lives, |(item, life, write_every)| {
+        let mut machines = Machines::of(&item);
+        assert_eq!(machines.inconsistent(), None, "the strategy makes items that can be reached");
+        add(&events, life.len());
+        longest.fetch_max(life.len(), Ordering::Relaxed);
+        for (place, chance) in life.iter().enumerate() {
+            let happening = chance.happening(machines.item().status.kind());
+            let verdict = machines.happen(&happening);
+            add(&legal, usize::from(verdict.is_legal()));
+            machines = verdict.into_inner();
+            if place % write_every == 0 {
+                machines = machines.through_json();
+                add(&written, 1);
             }
         }
-    }
+        let last = machines.item().clone();
+        assert_eq!(machines.through_json().item(), &last);
+    });
+    let seen = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    covered(format_args!(
+        "random sequences: {} of up to {} events; {} events, {} of them legal; {} times through JSON",
+        bounds().sequences,
+        seen(&longest),
+        seen(&events),
+        seen(&legal),
+        seen(&written),
+    ));
+}
 
-    /// The status level, whatever the status: also where no item could have it.
-    #[test]
-    fn a_status_moves_as_the_item_around_it(
-        status in arbitrary::status(),
-        event in arbitrary::event(),
-        now in arbitrary::time(),
-        failures in 0..5_usize,
-    ) {
-        let item = WorkItemRecord { failures, status: status.clone(), ..WorkItemRecord::new("42") };
-        let forgetful_count = match &status {
-            WorkItemStatus::Failed { retry_count, .. } => retry_count.saturating_add(1),
-            WorkItemStatus::Pending
-            | WorkItemStatus::InProgress { .. }
-            | WorkItemStatus::Completed { .. }
-            | WorkItemStatus::DeadLettered { .. } => 1,
-        };
-        let forget = |mut item: WorkItemRecord| {
-            let failed = (&event, &mut item.status);
-            if let (WorkItemEvent::AgentFailed { .. }, WorkItemStatus::Failed { retry_count, .. }) = failed {
-                *retry_count = forgetful_count;
+/// Items that no events lead to: the typed machine does not let them in, and says which rule they break; the
+/// dynamic machine and the table take them by the same rules as any other.
+#[test]
+fn what_is_refused_at_the_door_is_not_what_is_refused_as_an_event() {
+    let [refused_at_the_door, moved_all_the_same] = [const { AtomicUsize::new(0) }; 2];
+    let lives = || (arbitrary::record(), vec((arbitrary::event(), arbitrary::time()), 0..8));
+    random::check(bounds().cases, lives, |(item, life)| {
+        let mut machines = Machines::of(&item);
+        for (event, now) in life {
+            let kind = machines.item().status.kind();
+            if let Some(broken) = machines.inconsistent() {
+                let id = &machines.item().id;
+                assert!(broken.to_string().starts_with(&format!("item `{id}` is `{kind}`")), "{broken}");
+                refused_at_the_door.fetch_add(1, Ordering::Relaxed);
             }
-            item.status
-        };
-        let on_status = dynamic::on_status(&status, &event, now);
-        prop_assert_eq!(on_status, dynamic::on_item(&item, &event, now).map(forget));
-    }
+            let was_refused = machines.inconsistent().is_some();
+            let legal = workitem_table::next(kind.name(), event.kind().name()).is_some();
+            let verdict = machines.happen(&Happening::new(event, now));
+            assert_eq!(verdict.is_legal(), legal, "an item that no events lead to obeys the same rules");
+            moved_all_the_same.fetch_add(usize::from(was_refused && legal), Ordering::Relaxed);
+            // Anew by the door: an item that failed once more may be one that can be reached.
+            machines = Machines::of(verdict.into_inner().item());
+        }
+    });
+    let [refused, moved] = [refused_at_the_door, moved_all_the_same].map(AtomicUsize::into_inner);
+    assert!(refused > 0 && moved > 0, "{refused} refused, {moved} moved");
+    covered(format_args!(
+        "random items that cannot be reached: {refused} refused at the door, {moved} moved by event"
+    ));
+}
 
-    #[test]
-    fn counts_are_what_a_plain_count_finds(statuses in vec(arbitrary::status(), 0..50)) {
-        let plain = StatusKind::ALL.map(|kind| statuses.iter().filter(|status| status.kind() == kind).count());
-        let counts = count_by_status(&statuses);
-        let found = [counts.pending, counts.in_progress, counts.completed, counts.failed, counts.dead_lettered];
-        prop_assert_eq!(found, plain);
-        prop_assert_eq!(counts.total(), statuses.len());
-    }
+/// The status level, whatever the status: also where no item could have it.
+#[test]
+fn a_status_moves_as_the_table_says() {
+    let cells = || (arbitrary::status(), arbitrary::event(), arbitrary::time());
+    random::check(bounds().cases, cells, |(status, event, now)| {
+        let verdict = dynamic::on_status(&status, &event, now);
+        assert_eq!(verdict, table::on_status(&status, &event, now), "crates/workitem-dynamic/src/status.rs");
+    });
+}
 
-    #[test]
-    fn interrupting_all_is_interrupting_each_that_is_in_progress(
-        statuses in vec(arbitrary::status(), 0..50),
-        now in arbitrary::time(),
-    ) {
-        let expected: Vec<_> = statuses
-            .iter()
-            .map(|status| dynamic::on_status(status, &WorkItemEvent::Interrupt, now).into_inner())
-            .collect();
-        let interrupted = statuses.iter().filter(|status| status.kind() == StatusKind::InProgress).count();
+#[test]
+fn interrupting_all_is_interrupting_each_that_is_in_progress() {
+    let statuses = || (vec(arbitrary::status(), 0..50), arbitrary::time());
+    random::check(bounds().cases, statuses, |(statuses, now)| {
+        let interrupted = |status| dynamic::on_status(status, &WorkItemEvent::Interrupt, now);
+        let count = statuses.iter().filter(|status| interrupted(status).is_legal()).count();
+        let expected: Vec<_> = statuses.iter().map(|status| interrupted(status).into_inner()).collect();
 
         let mut in_place = statuses.clone();
-        prop_assert_eq!(interrupt_all(&mut in_place), interrupted);
-        prop_assert_eq!(&in_place, &expected);
+        assert_eq!(interrupt_all(&mut in_place), count);
+        assert_eq!(in_place, expected);
 
         let named = |statuses: Vec<WorkItemStatus>| -> Vec<_> {
             statuses.into_iter().enumerate().map(|(i, status)| (i.to_string(), status)).collect()
         };
-        prop_assert_eq!(apply_interrupt_to_all(named(statuses)), named(expected));
-    }
+        assert_eq!(apply_interrupt_to_all(named(statuses)), named(expected));
+    });
+}
 
-    #[test]
-    fn json_gives_back_what_it_was_given(item in arbitrary::item(), event in arbitrary::event()) {
-        prop_assert_eq!(through_json(&item), item);
-        prop_assert_eq!(through_json(&event), event);
-    }
+#[test]
+fn counts_are_what_a_plain_count_finds() {
+    random::check(
+        bounds().cases,
+        || vec(arbitrary::status(), 0..50),
+        |statuses| {
+            let count = |kind| statuses.iter().filter(|status| status.kind() == kind).count();
+            let found = count_by_status(&statuses);
+            let found =
+                [found.pending, found.in_progress, found.completed, found.failed, found.dead_lettered];
+            assert_eq!(found, StatusKind::ALL.map(count));
+        },
+    );
+}
 
-    /// An item whose result is not an agent's: the machines are generic in it.
-    #[test]
-    fn any_result_passes_through_unchanged(result in arbitrary::result(), now in arbitrary::time()) {
-        type Bare = workitem_types::Status<Box<AgentResult>>;
-        let mut status = Bare::InProgress { agent_id: String::new(), started_at: now };
-        let event = workitem_types::Event::AgentComplete { result: Box::new(Box::new(result.clone())) };
-        workitem_dynamic::apply(&mut status, event, now).expect("an agent at work can complete");
-        prop_assert_eq!(status, Bare::Completed { result: Box::new(Box::new(result)) });
-    }
+#[test]
+fn json_gives_back_what_it_was_given() {
+    random::check(
+        bounds().cases,
+        || (arbitrary::record(), arbitrary::event()),
+        |(item, event)| {
+            let read = serde_json::from_str(&serde_json::to_string(&item).unwrap());
+            assert_eq!(read.ok(), Some(item));
+            let read = serde_json::from_str(&serde_json::to_string(&event).unwrap());
+            assert_eq!(read.ok(), Some(event));
+        },
+    );
+}
+
+/// An item whose result is not an agent's: the machines are generic in it.
+#[test]
+fn any_result_passes_through_unchanged() {
+    type Bare = workitem_types::Status<Box<AgentResult>>;
+    random::check(
+        bounds().cases,
+        || (arbitrary::result(), arbitrary::time()),
+        |(result, now)| {
+            let mut status = Bare::InProgress { agent_id: String::new(), started_at: now };
+            let event = workitem_types::Event::AgentComplete { result: Box::new(Box::new(result.clone())) };
+            workitem_dynamic::apply(&mut status, event, now).expect("an agent at work can complete");
+            assert_eq!(status, Bare::Completed { result: Box::new(Box::new(result)) });
+        },
+    );
 }
 
 /// The strategies reach every cell, both ways: else the tests above would say nothing of it.
 #[test]
 fn arbitrary_items_and_events_reach_all_thirty_cells() {
-    use proptest::strategy::ValueTree;
-    let mut runner = proptest::test_runner::TestRunner::deterministic();
-    let mut seen = std::collections::BTreeSet::new();
-    let mut legal = std::collections::BTreeSet::new();
-    for _ in 0..1_000 {
+    let mut runner = TestRunner::deterministic();
+    let (mut seen, mut legal) = (BTreeSet::new(), BTreeSet::new());
+    for _ in 0..2_000 {
         let item = arbitrary::item().new_tree(&mut runner).expect("there are items").current();
         let event = arbitrary::event().new_tree(&mut runner).expect("there are events").current();
         let cell = (item.status.kind(), event.kind());
         seen.insert(cell);
-        match dynamic::on_item(&item, &event, workitem_conformance::samples::NOW) {
-            Verdict::Moved(_) => drop(legal.insert(cell)),
-            Verdict::Illegal(_) => {}
+        if dynamic::on_item(&item, &event, samples::NOW).is_legal() {
+            legal.insert(cell);
         }
     }
     assert_eq!((seen.len(), legal.len()), (30, 7));

@@ -1,11 +1,14 @@
-//! The seven rows are the rules of both machines, and the names in them are the names of both.
+//! Names, states and observers are one everywhere; the seven rows are the rules of both machines.
 
 use std::collections::BTreeSet;
 
+use proptest::prelude::*;
+use workitem_conformance::bounds::bounds;
 use workitem_conformance::samples::{self, NOW};
+use workitem_conformance::{arbitrary, random};
 use workitem_dynamic::{Event, Status, apply};
 use workitem_table::{EVENTS, ROWS, STATES};
-use workitem_types::{EventKind, StatusKind};
+use workitem_types::{EventKind, StatusKind, WorkItemStatus};
 use workitem_typestate::{
     AgentComplete, AgentFailed, AgentStart, Completed, DeadLettered, Failed, InProgress, Interrupt, LegalIn,
     MoveToDeadLetter, Pending, Retry, State,
@@ -30,8 +33,41 @@ fn terminal_is_one_property_everywhere() {
     for (kind, terminal) in typed {
         assert_eq!(terminal, workitem_table::is_terminal(kind.name()), "{kind}");
         assert_eq!(terminal, kind.is_terminal(), "{kind}");
-        assert_eq!(terminal, samples::status(kind, 1).is_terminal(), "{kind}");
     }
+}
+
+/// What a status says of itself is what the table has for its state: it is terminal where no row leaves it,
+/// waits for an agent where one can start, and can be retried where there is a retry and budget left.
+#[test]
+fn observers_say_what_the_table_says() {
+    random::check(
+        bounds().cases,
+        || (arbitrary::status(), any::<usize>(), 0..6_usize),
+        |(status, far, near)| {
+            let state = status.discriminant();
+            let legal = |event| workitem_table::next(state, event).is_some();
+            assert_eq!(status.kind().name(), state);
+            assert_eq!(status.is_terminal(), workitem_table::is_terminal(state), "{state}");
+            assert_eq!(status.needs_processing(), legal("AgentStart"), "{state}");
+            for max in [0, near, far, usize::MAX] {
+                let budget_left = match &status {
+                    WorkItemStatus::Failed { retry_count, .. }
+                    | WorkItemStatus::DeadLettered { retry_count, .. } => *retry_count < max,
+                    WorkItemStatus::Pending
+                    | WorkItemStatus::InProgress { .. }
+                    | WorkItemStatus::Completed { .. } => true,
+                };
+                assert_eq!(status.can_retry(max), legal("Retry") && budget_left, "{state}, {max}");
+            }
+            for other in StatusKind::ALL {
+                assert_eq!(
+                    status.matches(&samples::status(other, near, 1)),
+                    other.name() == state,
+                    "{state}"
+                );
+            }
+        },
+    );
 }
 
 /// Both directions: a row that the machine does not have, and a rule that the table does not have.
@@ -39,8 +75,8 @@ fn terminal_is_one_property_everywhere() {
 fn the_rows_are_the_rules_of_the_dynamic_machine() {
     let mut rules = BTreeSet::new();
     for kind in StatusKind::ALL {
-        for event in samples::events() {
-            let mut status = samples::status(kind, 1);
+        for event in samples::events(1) {
+            let mut status = samples::status(kind, 1, 1);
             if apply(&mut status, event.clone(), NOW).is_ok() {
                 rules.insert((kind.name(), event.kind().name(), status.kind().name()));
             }
@@ -72,8 +108,8 @@ fn the_rows_are_the_rules_of_the_typed_machine() {
 fn a_refusal_lists_the_legal_events_of_its_state() {
     let mut states = BTreeSet::new();
     for kind in StatusKind::ALL {
-        for event in samples::events() {
-            let Err(refused) = apply(&mut samples::status(kind, 1), event, NOW) else { continue };
+        for event in samples::events(1) {
+            let Err(refused) = apply(&mut samples::status(kind, 1, 1), event, NOW) else { continue };
             let listed: BTreeSet<_> = refused.legal().iter().map(|event| event.name()).collect();
             let legal: BTreeSet<_> = workitem_table::rows_from(kind.name()).map(|row| row.event).collect();
             assert_eq!(listed, legal, "{kind}");
@@ -81,21 +117,6 @@ fn a_refusal_lists_the_legal_events_of_its_state() {
         }
     }
     assert_eq!(states.len(), StatusKind::ALL.len(), "every state refuses something");
-}
-
-#[test]
-fn observers_follow_the_state() {
-    for kind in StatusKind::ALL {
-        let status = samples::status(kind, 2);
-        assert_eq!(status.kind(), kind);
-        assert_eq!(status.discriminant(), kind.name());
-        assert_eq!(status.needs_processing(), kind == StatusKind::Pending);
-        let retriable = [0, 1, 2, 3].map(|max| status.can_retry(max));
-        assert_eq!(retriable, [false, false, false, kind == StatusKind::Failed]);
-        for other in StatusKind::ALL {
-            assert_eq!(status.matches(&samples::status(other, 7)), kind == other);
-        }
-    }
 }
 
 /// Kinds and JSON speak of the same names.
@@ -107,10 +128,10 @@ fn names_are_those_of_the_json() {
         other => panic!("{other} is neither a name nor an object"),
     };
     for kind in StatusKind::ALL {
-        let status: Status<_> = samples::status(kind, 1);
+        let status: Status<_> = samples::status(kind, 1, 1);
         assert_eq!(key(serde_json::to_value(status).unwrap()), kind.name());
     }
-    for event in samples::events() {
+    for event in samples::events(1) {
         let kind = event.kind();
         assert_eq!(key(serde_json::to_value::<Event<_>>(event).unwrap()), kind.name());
     }
