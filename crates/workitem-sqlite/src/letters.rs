@@ -12,7 +12,8 @@ pub fn open(tx: &Transaction<'_>, job: JobId, after: u64, limit: usize) -> Resul
     let mut query = tx.prepare_cached(&format!(
         "SELECT {ITEM} FROM items i INDEXED BY items_dead
          WHERE i.job = ? AND i.status = 4 AND i.origin IS NULL AND i.seq > ? AND NOT EXISTS
-         (SELECT 1 FROM items s WHERE s.job = i.job AND s.origin = i.id AND s.status = 2)
+         (SELECT 1 FROM items s INDEXED BY items_by_origin
+          WHERE s.job = i.job AND s.origin = i.id AND s.status = 2)
          ORDER BY i.seq LIMIT ?"
     ))?;
     let rows = query.query_map(params![job.0, after, limit], rows::item)?;

@@ -12,6 +12,9 @@ use workitem_store::StoreError;
 
 use crate::error::Failure;
 
+#[cfg(test)]
+mod plans;
+
 /// Marks a file as ours: "wrki".
 const APPLICATION_ID: i64 = 0x7772_6B69;
 /// The schema this program writes.
