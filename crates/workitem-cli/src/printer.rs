@@ -2,7 +2,7 @@
 //! outcomes from being recorded, until so many wait that memory would grow.
 
 use std::collections::{BTreeSet, VecDeque};
-use std::io::{self, Write};
+use std::io::{self, IsTerminal, Write};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 
@@ -66,14 +66,45 @@ impl Printer {
 }
 
 fn print_all(store: &dyn Store, pieces: &Receiver<Piece>, bar: &ProgressBar) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
+    let shares_line = !bar.is_hidden() && io::stdout().is_terminal();
+    let mut out = Lines { to: io::stdout().lock(), in_line: false };
     for piece in pieces {
         bar.suspend(|| -> Result<(), Error> {
             write_stream(store, &mut out, piece.name, &piece.captured)?;
+            if shares_line {
+                // The bar would be drawn over a line that has no end.
+                out.end_line().map_err(|error| Error::output(&error))?;
+            }
             if pieces.is_empty() { out.flush().map_err(|error| Error::output(&error)) } else { Ok(()) }
         })?;
     }
     out.flush().map_err(|error| Error::output(&error))
+}
+
+/// Knows whether what was written ends within a line.
+struct Lines<W> {
+    to: W,
+    in_line: bool,
+}
+
+impl<W: Write> Lines<W> {
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.in_line { self.write_all(b"\n") } else { Ok(()) }
+    }
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        if let Some(last) = bytes[..written].last() {
+            self.in_line = *last != b'\n';
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Writes the kept bytes of a stream.

@@ -159,10 +159,8 @@ fn a_job_killed_while_its_input_is_stored_is_completed_by_the_same_map() {
     let items: Vec<String> = (0..12).map(|n| n.to_string().repeat(1 << 20)[..1 << 20].to_owned()).collect();
     let (run, mut input) = shop.spawn_piped(&map);
     input.write_all(lines(&items[..10]).as_bytes()).unwrap();
-    eventually("some of it is stored", || {
-        let stored = shop.ask(&["status", "big", "--json"]);
-        stored.code() == 0 && stored.json()["counts"]["total"].as_u64() > Some(0)
-    });
+    shop.await_job();
+    eventually("some of it is stored", || shop.status("big")["counts"]["total"].as_u64() > Some(0));
     run.kill().exits(-9);
 
     assert_eq!(shop.status("big")["state"], "submitting");

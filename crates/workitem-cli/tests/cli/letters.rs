@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use crate::workshop::{Workshop, lines};
+use crate::workshop::{Workshop, eventually, lines};
 
 /// Fails for every item that ends in 3 until `mended` is there, and at first for every one that ends in 7.
 const AGENT: &str = r#"
@@ -189,10 +189,8 @@ fn another_attempt_waits_as_long_as_it_was_told_to() {
     let shop = Workshop::new();
     let map = ["map", "--job", "job", "--max-attempts", "2", "--backoff", "1h..1h"];
     let run = shop.spawn(&[&map[..], &["--", "false"]].concat(), "x\n");
-    crate::workshop::eventually("it waits for its second attempt", || {
-        let status = shop.ask(&["status", "job", "--json"]);
-        status.code() == 0 && status.json()["waiting"] == 1
-    });
+    shop.await_job();
+    eventually("it waits for its second attempt", || shop.status("job")["waiting"] == 1);
     assert_eq!(shop.counts("job"), [1, 0, 0, 0, 0]);
     let waiting = shop.ask(&["items", "job"]).exits(0);
     assert!(waiting.text().contains("\tPending\t1\twaits until 20"), "{}", waiting.text());

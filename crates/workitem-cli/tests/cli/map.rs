@@ -287,6 +287,25 @@ fn quiet_is_quiet() {
 }
 
 #[test]
+fn a_terminal_shows_progress_and_every_output() {
+    let shop = Workshop::new();
+    let agent = "sleep 0.2; printf 'out %s' $WORKITEM_ID";
+    shop.write(
+        "map",
+        format!("seq 6 | workitem map --job job -j 2 -- sh -c \"{}\"", agent.replace('$', "\\$")),
+    );
+    let typed = shop.sh("script -qec 'sh ./map' /dev/null", "").exits(0);
+    // What is erased to the start of the line is not seen.
+    let seen: Vec<&str> =
+        typed.text().split('\n').filter_map(|line| line.rsplit("\r\u{1b}[2K").next()).collect();
+    for n in 1..=6 {
+        assert!(seen.iter().any(|line| line.trim_end() == format!("out {n}")), "{n} in {seen:?}");
+    }
+    assert!(typed.text().contains("/6 ") && typed.text().contains(" running"), "{seen:?}");
+    assert!(typed.text().contains("job: 6 of 6 items completed"), "{seen:?}");
+}
+
+#[test]
 fn many_failures_are_not_told_one_by_one() {
     let shop = Workshop::new();
     let output = map(&shop, &["--job", "job"], &["false"], lines(1..=100)).exits(3);

@@ -122,7 +122,7 @@ fn ctrl_c_while_the_input_is_stored_says_to_run_the_same_map_again() {
     let map = ["map", "--job", "job", "--", "echo", "{}"];
     let (run, mut input) = shop.spawn_piped(&map);
     input.write_all(b"one\ntwo\n").unwrap();
-    eventually("the job is there", || shop.ask(&["status", "job"]).code() == 0);
+    shop.await_job();
     run.signal(Signal::INT);
     run.wait().exits(4).says(&["run the same `workitem map` again"]);
     assert_eq!(shop.run(&map, "one\ntwo\n").exits(0).sorted_lines(), ["one", "two"]);

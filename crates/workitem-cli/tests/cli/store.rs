@@ -74,7 +74,7 @@ fn a_job_whose_input_is_being_stored_is_busy_as_well() {
     let map = ["map", "--job", "job", "--", "echo", "{}"];
     let (run, mut input) = shop.spawn_piped(&map);
     input.write_all(b"a\n").unwrap();
-    eventually("the job is there", || shop.ask(&["status", "job"]).code() == 0);
+    shop.await_job();
     shop.run(&map, "b\n").exits(6);
     shop.ask(&["resume"]).exits(6);
     drop(input);
@@ -89,6 +89,7 @@ fn a_running_orchestrator_takes_up_letters_that_are_run_anew() {
         "[ $1 != bad ] || [ -e mended ] || exit 1; [ $1 != slow ] || until [ -e awake ]; do sleep 0.05; done",
     );
     let run = shop.spawn(&["map", "--job", "job", "-j", "2", "--", "./agent", "{}"], "bad\nslow\n");
+    shop.await_job();
     eventually("it has failed", || shop.ask(&["dlq", "list", "job"]).stdout.starts_with(b"1\t"));
     shop.write("mended", "");
     shop.ask(&["dlq", "retry", "job"]).exits(0).says(&["the process that runs it takes them up"]);

@@ -156,6 +156,12 @@ impl Workshop {
         Running { what, child: command.spawn().unwrap(), out, err }
     }
 
+    /// Waits until the first job of the store is there, and locked.
+    #[track_caller]
+    pub fn await_job(&self) {
+        eventually("the job is there", || self.exists(".workitem/workitem.db.locks/1"));
+    }
+
     /// `status --json`.
     #[track_caller]
     pub fn status(&self, job: &str) -> Value {
