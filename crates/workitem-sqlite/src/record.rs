@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
-use workitem_store::{AnyStep, HistoryRow, JobCounts, JobId, Outcome, engine};
+use workitem_store::{AnyStep, JobCounts, JobId, Outcome, engine};
 use workitem_types::ItemId;
 
 use crate::codes::{event_code, status_code};
@@ -58,7 +58,7 @@ impl<'t> Recorder<'t> {
             let known = self.is_recorded(step)?;
             return Ok(if known { Outcome::Recorded } else { Outcome::Fenced });
         };
-        for row in history_rows(step) {
+        for row in engine::history_rows(step) {
             let cause = row.cause.map(|cause| serde_json::to_string(&cause).expect("a cause is JSON"));
             let (event, payload) = (event_code(row.event.kind()), event_payload(&row.event));
             let at = micros(row.at);
@@ -111,7 +111,7 @@ impl<'t> Recorder<'t> {
                 rows::history,
             )?
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(known == history_rows(step).collect::<Vec<_>>())
+        Ok(known.into_iter().eq(engine::history_rows(step)))
     }
 
     fn keep_output(&self, step: &AnyStep) -> Result<(), Failure> {
@@ -142,17 +142,4 @@ impl<'t> Recorder<'t> {
 pub fn read_counts(tx: &Transaction<'_>, job: JobId) -> Result<JobCounts, Failure> {
     let mut query = tx.prepare_cached(&format!("SELECT {COUNTS} FROM jobs WHERE id = ?"))?;
     Ok(query.query_row([job.0], rows::counts)?)
-}
-
-/// What a step adds to the history. Its cause belongs to the first event.
-fn history_rows(step: &AnyStep) -> impl Iterator<Item = HistoryRow> {
-    let token = step.token();
-    let first = token.version() + 1;
-    (first..).zip(step.events()).map(move |(version, event)| HistoryRow {
-        seq: token.seq(),
-        version,
-        event: event.event().clone(),
-        at: event.at(),
-        cause: step.cause().filter(|_| version == first),
-    })
 }

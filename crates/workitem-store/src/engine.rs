@@ -7,7 +7,9 @@ use chrono::{DateTime, Utc};
 use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 use workitem_typestate::{AgentStart, AnyWorkItem, InProgress, WorkItem, WrongState};
 
-use crate::{Abandoned, AnyStep, ItemRow, JobCounts, JobId, Leased, LeasedStep, StoreError, whole_micros};
+use crate::{
+    Abandoned, AnyStep, HistoryRow, ItemRow, JobCounts, JobId, Leased, LeasedStep, StoreError, whole_micros,
+};
 
 /// The step that claims a pending row for `agent`, to be written before the claim is given out.
 ///
@@ -58,6 +60,19 @@ pub fn count_step(counts: &mut JobCounts, step: &AnyStep, origin: Option<&ItemId
         (StatusKind::DeadLettered, Some(_)) | (StatusKind::Completed, None) => {}
         (StatusKind::Pending | StatusKind::InProgress | StatusKind::Failed, _) => {}
     }
+}
+
+/// What a step adds to the history. Its cause belongs to the first event.
+pub fn history_rows(step: &AnyStep) -> impl Iterator<Item = HistoryRow> {
+    let token = step.token();
+    let first = token.version() + 1;
+    (first..).zip(step.events()).map(move |(version, event)| HistoryRow {
+        seq: token.seq(),
+        version,
+        event: event.event().clone(),
+        at: event.at(),
+        cause: step.cause().filter(|_| version == first),
+    })
 }
 
 /// The id of the `n`-th successor of a letter.

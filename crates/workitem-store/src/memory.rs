@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 
-use crate::engine::{abandoned, claim_step, count_step, successor_id};
+use crate::engine::{abandoned, claim_step, count_step, history_rows, successor_id};
 use crate::{
     Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Claim, ClaimRequest, Claims, HistoryRow,
     ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner,
@@ -111,14 +111,7 @@ impl JobData {
     fn write(&mut self, step: &AnyStep) -> Outcome {
         let token = step.token();
         let Some(item) = self.item_mut(token.seq()) else { return Outcome::Fenced };
-        let happened = (token.version() + 1..).zip(step.events());
-        let mut rows = happened.map(|(version, event)| HistoryRow {
-            seq: token.seq(),
-            version,
-            event: event.event().clone(),
-            at: event.at(),
-            cause: step.cause().filter(|_| version == token.version() + 1),
-        });
+        let mut rows = history_rows(step);
         if item.row.version != token.version() {
             let known = item.history.get(usize::try_from(token.version()).unwrap_or(usize::MAX)..);
             let repeated = known.is_some_and(|known| rows.all(|row| known.contains(&row)));
