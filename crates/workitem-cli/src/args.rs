@@ -196,7 +196,7 @@ pub struct MapArgs {
     /// Items end with NUL instead of a newline
     #[arg(short = '0', long)]
     pub null: bool,
-    /// Which parts of a JSON input are items, as JSONPath (RFC 9535): '$.pages[*]'
+    /// Which parts of a JSON input are items, as JSONPath (RFC 9535): '$.pages.*'
     #[arg(long, value_name = "PATH")]
     pub json_path: Option<String>,
     /// Take each item's id from this field (.a.b); otherwise it is its position in the input
@@ -218,8 +218,8 @@ pub struct MapArgs {
 /// How to run a job. `resume` takes what is not given from when the job was made.
 #[derive(Debug, Clone, Default, Args)]
 pub struct RunArgs {
-    /// Items that run at a time [default: number of cores]
-    #[arg(long, short, value_name = "N")]
+    /// Items that run at a time, up to 4096 [default: number of cores]
+    #[arg(long, short, value_name = "N", value_parser = parallelism)]
     pub jobs: Option<NonZeroUsize>,
     /// Failed runs of an item before it is dead-lettered [default: 1]
     #[arg(long, value_name = "N")]
@@ -256,6 +256,12 @@ pub enum MachineFormat {
     Mermaid,
     Dot,
     Json,
+}
+
+/// More threads than this are a slip of the finger.
+fn parallelism(text: &str) -> Result<NonZeroUsize, String> {
+    let jobs = text.parse::<NonZeroUsize>().map_err(|error| error.to_string())?;
+    if jobs.get() <= 4_096 { Ok(jobs) } else { Err("is more than 4096".to_owned()) }
 }
 
 fn job_name(name: &str) -> Result<String, String> {

@@ -49,7 +49,12 @@ impl Error {
         Self { is_unread, ..Self::system(format!("failed to write to standard output: {error}")) }
     }
 
-    /// Whether standard output was closed by who read it: that is no failure.
+    /// Standard output was not read until the end.
+    pub fn unread() -> Self {
+        Self { is_unread: true, ..Self::system("standard output was not read until its end") }
+    }
+
+    /// Whether standard output was closed by who read it, or not read any more: that is no failure.
     pub const fn is_unread(&self) -> bool {
         self.is_unread
     }
@@ -109,6 +114,8 @@ impl From<RunError> for Error {
             RunError::Store(error) => error.into(),
             RunError::Submitting { .. } => Self::interrupted(error.to_string())
                 .next("its input was not stored completely: run the same `workitem map` again"),
+            RunError::System(_) => Self::system(error.to_string())
+                .next("raise the limits (`ulimit -n`, `ulimit -u`) or lower -j, then `workitem resume`"),
             other => Self::system(other.to_string()),
         }
     }

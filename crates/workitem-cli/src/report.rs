@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use workitem_orchestrator::{Event, Observer, Outcome, Progress, Stop, Summary};
-use workitem_store::{BlobName, Job, JobId, Store, StreamKind};
+use workitem_store::{BlobName, Job, JobId, Store, StoreError, StreamKind};
 
 use self::bar::Bar;
 use self::events::Events;
@@ -43,6 +43,7 @@ pub struct Reporter {
     job: JobId,
     teller: Box<dyn Teller>,
     printer: Printer,
+    keep_order: bool,
     in_order: Option<InOrder>,
     failed: Option<Error>,
 }
@@ -70,14 +71,15 @@ impl Reporter {
         } else {
             Box::new(Plain::new(job, store_flag))
         };
-        let in_order = if keep_order { Some(InOrder::new(&*store, job.id)?) } else { None };
         let printer = Printer::start(store.clone(), drawn, stop)
             .map_err(|error| Error::system(format!("failed to start a thread: {error}")))?;
-        Ok(Self { store, job: job.id, teller, printer, in_order, failed: None })
+        Ok(Self { store, job: job.id, teller, printer, keep_order, in_order: None, failed: None })
     }
 
     /// Waits until all output is printed, and tells how it went.
     pub fn finish(mut self, summary: Option<&Summary>) -> Result<(), Error> {
+        let waiting = self.in_order.take().map(|order| order.finish(&*self.store, &mut self.printer));
+        self.note(waiting.unwrap_or(Ok(())));
         let printed = self.printer.finish();
         if let Some(summary) = summary {
             self.teller.summary(summary);
@@ -86,25 +88,39 @@ impl Reporter {
     }
 
     fn print(&mut self, event: &Event<'_>) {
-        let Event::Ended { seq, attempt, output, outcome, .. } = event else { return };
-        let settled = match outcome {
-            Outcome::Completed | Outcome::DeadLettered { .. } => true,
-            Outcome::Retrying { .. } | Outcome::Interrupted => false,
-        };
-        match &mut self.in_order {
-            Some(in_order) if settled => {
-                if let Err(error) = in_order.settled(*seq, &*self.store, &self.printer) {
-                    self.failed.get_or_insert(error.into());
-                }
-            }
-            Some(_) => {}
-            None => {
-                if matches!(outcome, Outcome::Completed) {
+        match event {
+            // The first event of a run: nothing was claimed yet, and what was left behind is in order.
+            Event::Recovered { .. } if self.keep_order => match InOrder::new(&*self.store, self.job) {
+                Ok(in_order) => self.in_order = Some(in_order),
+                Err(error) => self.note(Err(error)),
+            },
+            Event::Ended { seq, attempt, output, outcome, .. } => match outcome {
+                Outcome::Completed if self.keep_order => self.settled(*seq, Some(*attempt)),
+                Outcome::Completed => {
                     let stream = StreamKind::Stdout;
                     let name = BlobName { job: self.job, seq: *seq, attempt: *attempt, stream };
                     self.printer.print(name, output.stdout.clone());
                 }
-            }
+                Outcome::DeadLettered { .. } => self.settled(*seq, None),
+                Outcome::Retrying { .. } | Outcome::Interrupted => {}
+            },
+            // Whoever took it over prints it.
+            Event::Fenced { seq, .. } => self.settled(*seq, None),
+            _ => {}
+        }
+    }
+
+    fn settled(&mut self, seq: u64, completed: Option<usize>) {
+        if let Some(in_order) = &mut self.in_order {
+            let printed = in_order.settled(seq, completed, &*self.store, &mut self.printer);
+            self.note(printed);
+        }
+    }
+
+    /// Keeps the first error, to be told at the end.
+    fn note(&mut self, done: Result<(), StoreError>) {
+        if let Err(error) = done {
+            self.failed.get_or_insert(error.into());
         }
     }
 }

@@ -18,9 +18,16 @@ pub struct Spec {
     pub command: Vec<String>,
     /// The folder it runs in.
     pub folder: PathBuf,
+    /// Whether its name was given, and not made up.
+    #[serde(default = "yes")]
+    pub named: bool,
     /// How it was first run.
     #[serde(default)]
     pub run: RunSpec,
+}
+
+const fn yes() -> bool {
+    true
 }
 
 /// The options of a run. What is absent has its default.
@@ -114,7 +121,7 @@ mod tests {
     fn a_spec_survives_the_store() {
         let run =
             RunSpec { backoff: Some((Duration::from_secs(1), Duration::from_mins(1))), ..RunSpec::default() };
-        let spec = Spec { command: vec!["wc".into(), "{}".into()], folder: "/tmp".into(), run };
+        let spec = Spec { command: vec!["wc".into(), "{}".into()], folder: "/tmp".into(), named: false, run };
         let json = serde_json::to_value(&spec).unwrap();
         assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);
     }

@@ -63,6 +63,9 @@ pub fn job_for(
     spec: &Spec,
     source: &mut Source<'_>,
 ) -> Result<(Orchestrator, Submitted), Error> {
+    if name.is_none() {
+        forget_unnamed(store)?;
+    }
     loop {
         match name.map(|name| lock(store, name)) {
             Some(Ok(known)) if known.job().is_sealed() => {
@@ -80,6 +83,21 @@ pub fn job_for(
         }
         // Another process was quicker, and its job is to be looked at like any other.
     }
+}
+
+/// Forgets jobs that were never completely submitted and whose names were made up: nobody can go on with
+/// them, because the next `map` without a name makes another.
+fn forget_unnamed(store: &Arc<dyn Store>) -> Result<(), Error> {
+    for job in store.jobs()? {
+        let made_up = Spec::of(&job).is_ok_and(|spec| !spec.named);
+        if !job.is_sealed()
+            && made_up
+            && let Ok(_locked) = Orchestrator::new(store.clone(), job.clone())
+        {
+            store.delete_job(job.id)?;
+        }
+    }
+    Ok(())
 }
 
 /// The job of that name, locked: no other process runs it, completes its input or makes it anew.

@@ -1,6 +1,8 @@
 //! What commands show of jobs and items, for people and as JSON. The JSON is stable: fields are only added.
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
+use workitem_orchestrator::now;
 use workitem_store::{HistoryRow, ItemRow, Job, JobCounts, Store, StoreError};
 use workitem_types::{StatusCounts, WorkItemEvent, WorkItemStatus};
 
@@ -40,15 +42,20 @@ pub fn item_json(row: &ItemRow) -> Value {
         "failures": row.record.failures,
         "status": row.record.status,
         "crashes": row.crashes,
-        "run_at": row.run_at,
+        "run_at": put_off_until(row),
         "origin": row.origin,
     })
+}
+
+/// When a pending item's next attempt is due, if that is still to come.
+fn put_off_until(row: &ItemRow) -> Option<DateTime<Utc>> {
+    row.run_at.filter(|run_at| *run_at > now())
 }
 
 /// An item in a line.
 pub fn item_line(row: &ItemRow) -> String {
     let detail = match &row.record.status {
-        WorkItemStatus::Pending => match row.run_at {
+        WorkItemStatus::Pending => match put_off_until(row) {
             Some(run_at) => format!("waits until {}", run_at.format("%F %T UTC")),
             None => String::new(),
         },

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use thiserror::Error;
 use workitem_store::{AttemptOutput, Blobs, Cause, JobId, Payload, StoreError};
 use workitem_types::{AgentResult, ItemId};
 
@@ -13,9 +14,21 @@ pub trait Agent: Send + Sync {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the agent's output could not be kept. That is no failure of the item: the
+    /// [`Fault`] if the attempt could not be made, or its output not be kept. That is no failure of the item: the
     /// orchestrator stops.
-    fn run(&self, task: &Task<'_>) -> Result<Ended, StoreError>;
+    fn run(&self, task: &Task<'_>) -> Result<Ended, Fault>;
+}
+
+/// Why an attempt could not be made, or its output not be kept, through no fault of the item. The item is
+/// put back and the run ends: other items would fare no better.
+#[derive(Debug, Error)]
+pub enum Fault {
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The system has no room: too many processes or open files, no memory.
+    #[error("{0}")]
+    System(String),
 }
 
 /// One attempt at one item, as its agent sees it.

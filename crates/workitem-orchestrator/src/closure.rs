@@ -7,7 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use workitem_store::{AttemptOutput, BlobName, Captured, Cause, StoreError, StreamKind};
 use workitem_types::AgentResult;
 
-use crate::agent::{Agent, Ended, How, Task};
+use crate::agent::{Agent, Ended, Fault, How, Task};
 use crate::process::Capture;
 
 /// An agent that calls a closure for each item.
@@ -58,7 +58,7 @@ where
     O: Into<Returned>,
     E: Display,
 {
-    fn run(&self, task: &Task<'_>) -> Result<Ended, StoreError> {
+    fn run(&self, task: &Task<'_>) -> Result<Ended, Fault> {
         // What the closure shares with its other calls is its own affair, as with a thread that panics.
         let (how, output) = match catch_unwind(AssertUnwindSafe(|| (self.f)(task).map(Into::into))) {
             Ok(Ok(returned)) => completed(task, returned)?,
@@ -156,7 +156,7 @@ fn failed(cause: Cause, error: String) -> How {
     How::Failed { error, cause }
 }
 
-fn panic_text(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_text(panic: &(dyn Any + Send)) -> String {
     let message = panic
         .downcast_ref::<&str>()
         .copied()

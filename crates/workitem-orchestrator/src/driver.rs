@@ -10,7 +10,7 @@ use workitem_store::{
 use workitem_types::{WorkItemEvent, WorkItemStatus};
 use workitem_typestate::{AgentComplete, AgentFailed, Interrupt};
 
-use crate::agent::How;
+use crate::agent::{Fault, How};
 use crate::clock;
 use crate::observer::{Event, Observer, Outcome, Progress};
 use crate::orchestrator::{Options, RunError, Slowest, Summary};
@@ -24,6 +24,9 @@ const GROUP: Duration = Duration::from_millis(5);
 const GROUP_SIZE: usize = 4_096;
 /// How often to look for new items while a slot is free: others may add them.
 const LOOK: Duration = Duration::from_millis(200);
+/// When an item that is tried again without backoff is due: after what was never tried, and whatever the
+/// clock does meanwhile.
+const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::from_timestamp_micros(1).expect("it is a time");
 /// How long a claim holds without being renewed.
 const LEASE: Duration = Duration::from_mins(1);
 
@@ -41,7 +44,7 @@ pub struct Driver<'a> {
     started: Instant,
     renewed: Instant,
     told: Instant,
-    drained_at: Option<Instant>,
+    draining_since: Option<Instant>,
     recorded: usize,
     completed: usize,
     failures: usize,
@@ -76,7 +79,7 @@ impl<'a> Driver<'a> {
             started: now,
             renewed: now,
             told: now,
-            drained_at: None,
+            draining_since: None,
             recorded: 0,
             completed: 0,
             failures: 0,
@@ -97,7 +100,7 @@ impl<'a> Driver<'a> {
         };
         if let Err(error) = driven {
             self.give_up(done, observer);
-            return Err(error.into());
+            return Err(error);
         }
         Ok(Summary {
             counts: self.store.counts(self.slots.job.id)?,
@@ -111,7 +114,7 @@ impl<'a> Driver<'a> {
     }
 
     /// One turn of the loop; `false` when the run is over. On an error, `done` holds what is not recorded.
-    fn turn(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<bool, StoreError> {
+    fn turn(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let stopping = self.slots.stop.stopping() > Stopping::No;
         if !stopping {
             self.claim()?;
@@ -158,8 +161,8 @@ impl<'a> Driver<'a> {
         if let Some(every) = observer.every() {
             patience = patience.min(every.saturating_sub(self.told.elapsed()));
         }
-        if let Some(drained_at) = self.drained_at {
-            patience = patience.min(drained_at.saturating_duration_since(Instant::now()));
+        if let Some(since) = self.draining_since {
+            patience = patience.min(self.options.drain.saturating_sub(since.elapsed()));
         }
         if self.outstanding < self.options.parallelism.get() && self.slots.stop.stopping() == Stopping::No {
             let due = self.next_due.map_or(LOOK, |due| (due - clock::now()).to_std().unwrap_or_default());
@@ -169,8 +172,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Waits for the first outcome, and a moment for more as long as every slot has something to do.
-    /// An error is that of an agent's output, which could not be kept; its item is put back.
-    fn collect(&mut self, done: &mut Vec<Done>, patience: Duration) -> Result<(), StoreError> {
+    /// An error is that of an attempt that could not be made or kept; its item is put back.
+    fn collect(&mut self, done: &mut Vec<Done>, patience: Duration) -> Result<(), Fault> {
         let mut broken = Ok(());
         let first = select! {
             recv(self.finished) -> finished => finished.ok(),
@@ -203,7 +206,7 @@ impl<'a> Driver<'a> {
     }
 
     /// What an attempt does to its item: the only place where a run changes one.
-    fn step_of(&mut self, finished: Finished) -> (Done, Result<(), StoreError>) {
+    fn step_of(&mut self, finished: Finished) -> (Done, Result<(), Fault>) {
         let Finished { leased, ended, at, took } = finished;
         let (ended, kept) = match ended {
             Ok(ended) => (Some(ended), Ok(())),
@@ -224,7 +227,7 @@ impl<'a> Driver<'a> {
                     SettledLease::DeadLetter(step) => step.seal(),
                     SettledLease::Retry(step) => {
                         let delay = retry.delay(step.item().failures());
-                        step.run_at(clock::after(at, delay)).seal()
+                        step.run_at(if delay.is_zero() { AT_ONCE } else { clock::after(at, delay) }).seal()
                     }
                 }
             }
@@ -249,7 +252,9 @@ impl<'a> Driver<'a> {
         for ((step, took), written) in steps.iter().zip(took).zip(written) {
             match written {
                 Written::Recorded => self.report(step, took, observer),
-                Written::Fenced => observer.event(&Event::Fenced { item: &step.record().id }),
+                Written::Fenced => {
+                    observer.event(&Event::Fenced { item: &step.record().id, seq: step.token().seq() });
+                }
             }
         }
         Ok(())
@@ -270,7 +275,9 @@ impl<'a> Driver<'a> {
             WorkItemStatus::DeadLettered { error, .. } => Outcome::DeadLettered { error, cause },
             WorkItemStatus::Pending | WorkItemStatus::InProgress { .. } | WorkItemStatus::Failed { .. } => {
                 match failure {
-                    Some(error) => Outcome::Retrying { error, cause, run_at: step.run_at() },
+                    Some(error) => {
+                        Outcome::Retrying { error, cause, run_at: step.run_at().filter(|due| *due > AT_ONCE) }
+                    }
                     None => Outcome::Interrupted,
                 }
             }
@@ -292,8 +299,8 @@ impl<'a> Driver<'a> {
             self.renewed = Instant::now();
         }
         if self.slots.stop.stopping() == Stopping::Drain {
-            let drained_at = *self.drained_at.get_or_insert_with(|| Instant::now() + self.options.drain);
-            if Instant::now() >= drained_at {
+            let since = *self.draining_since.get_or_insert_with(Instant::now);
+            if since.elapsed() >= self.options.drain {
                 self.slots.stop.interrupt();
             }
         }

@@ -28,7 +28,7 @@
 //!     _ => Ok(format!("{} from {}", task.payload.to_value(), task.item)),
 //! });
 //! let options = Options { retry: Retry { max_attempts: 3, backoff: None }, ..Options::default() };
-//! let orchestrator = Orchestrator::new(store.clone(), job)?;
+//! let mut orchestrator = Orchestrator::new(store.clone(), job)?;
 //! let summary = orchestrator.run(&agent, &options, &Stop::new()?, &mut ())?;
 //! assert_eq!((summary.completed, summary.failures), (9, 3));
 //! assert_eq!(summary.counts.by_status.dead_lettered, 1);
@@ -51,7 +51,7 @@ mod stop;
 #[cfg(test)]
 mod testing;
 
-pub use agent::{Agent, Ended, How, Task};
+pub use agent::{Agent, Ended, Fault, How, Task};
 pub use cancel::{Cancel, Stage};
 pub use clock::now;
 pub use closure::{FnAgent, Returned};
@@ -59,7 +59,6 @@ pub use observer::{Event, Observer, Outcome, Progress, Running};
 pub use orchestrator::{Options, Orchestrator, RunError, Summary};
 pub use process::{
     BadPath, FieldPath, GRACE, NoField, OUTPUT_LIMIT, ProcessAgent, RenderError, Template, TemplateError,
-    end_orphans,
 };
 pub use retry::{Backoff, Retry};
 pub use stop::{Stop, Stopping};

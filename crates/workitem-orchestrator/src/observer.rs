@@ -32,7 +32,8 @@ impl Observer for () {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
-    /// What an orchestrator that went away had left behind was put in order.
+    /// What an orchestrator that went away had left behind, if anything, was put in order. The first event
+    /// of every run; nothing was claimed yet.
     Recovered {
         /// Processes that outlived it and were ended.
         orphans: usize,
@@ -58,6 +59,8 @@ pub enum Event<'a> {
     Fenced {
         /// The item.
         item: &'a ItemId,
+        /// Its position in the job.
+        seq: u64,
     },
 }
 

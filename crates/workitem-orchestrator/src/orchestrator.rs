@@ -1,5 +1,6 @@
 //! A run: the job's lock, what a predecessor left behind, the slots, and the driver that feeds them.
 
+use std::collections::HashSet;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -8,11 +9,11 @@ use std::{process, thread};
 
 use crossbeam_channel::unbounded;
 use thiserror::Error;
-use workitem_store::{Cause, Job, JobCounts, JobLock, Runner, Store, StoreError, recover};
+use workitem_store::{Abandoned, Cause, Job, JobCounts, JobLock, Runner, Store, StoreError, recover};
 use workitem_types::ItemId;
 use workitem_typestate::{Failed, WorkItem};
 
-use crate::agent::Agent;
+use crate::agent::{Agent, Fault};
 use crate::clock;
 use crate::driver::Driver;
 use crate::observer::{Event, Observer};
@@ -20,6 +21,9 @@ use crate::process::end_orphans;
 use crate::retry::Retry;
 use crate::slots::{Slots, vacant};
 use crate::stop::{Stop, Stopping};
+
+/// More items than any run holds at a time, so that one look finds all that a predecessor left.
+const MOST_ABANDONED: usize = 1_000_000;
 
 /// How to run a job.
 #[derive(Debug, Clone)]
@@ -64,9 +68,18 @@ pub enum RunError {
     /// Agents of a predecessor could not be ended, so that no item may be started again.
     #[error("failed to end agents that outlived their orchestrator: {0}")]
     Orphans(io::Error),
-    /// The system gave no threads.
-    #[error("failed to start a thread: {0}")]
-    Threads(io::Error),
+    /// The system has no room for more agents or threads.
+    #[error("{0}")]
+    System(String),
+}
+
+impl From<Fault> for RunError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Store(error) => Self::Store(error),
+            Fault::System(what) => Self::System(what),
+        }
+    }
 }
 
 /// How a run ended.
@@ -128,7 +141,7 @@ impl Orchestrator {
     ///
     /// [`RunError`]. Whatever it is, every item is in a state from which another run goes on.
     pub fn run(
-        &self,
+        &mut self,
         agent: &dyn Agent,
         options: &Options,
         stop: &Stop,
@@ -157,26 +170,47 @@ impl Orchestrator {
                 let builder = thread::Builder::new().name(format!("slot-{slot}"));
                 builder
                     .spawn_scoped(scope, move || slots.work(slot, &claimed, &done))
-                    .map_err(RunError::Threads)?;
+                    .map_err(|error| RunError::System(format!("could not start a thread: {error}")))?;
             }
-            Driver::new(&*self.store, &slots, options, claims, finished).drive(observer)
+            let guard = StopOnPanic(stop);
+            let driven = Driver::new(&*self.store, &slots, options, claims, finished).drive(observer);
+            std::mem::forget(guard);
+            driven
         })
     }
 
     /// What is left of a predecessor: its agents are ended before any item of theirs can run again.
     fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
-        let orphans = end_orphans(&self.run_prefix()).map_err(RunError::Orphans)?;
+        let mut attempts = HashSet::new();
+        for abandoned in self.store.abandoned(self.job.id, MOST_ABANDONED, clock::now())? {
+            if let Abandoned::Running { leased, .. } = abandoned {
+                attempts.insert((leased.item().id().to_string(), leased.item().attempts()));
+            }
+        }
+        // Nothing to look for is the rule, and then the system's processes need not be looked through.
+        let orphans = if attempts.is_empty() {
+            0
+        } else {
+            end_orphans(&self.run_prefix(), &attempts).map_err(RunError::Orphans)?
+        };
         let retry = |item: &WorkItem<Failed>| options.retry.should_retry(item, Cause::Stranded);
         let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, clock::now())?;
-        if orphans > 0 || items != workitem_store::Recovered::default() {
-            observer.event(&Event::Recovered { orphans, items });
-        }
+        observer.event(&Event::Recovered { orphans, items });
         Ok(())
     }
 
     /// With what `WORKITEM_RUN` begins in every run of this job, whichever process runs it.
     fn run_prefix(&self) -> String {
         format!("{}-{}-", self.store.identity(), self.job.id)
+    }
+}
+
+/// Ends running agents if an observer panics: the scope of the threads waits for them.
+struct StopOnPanic<'a>(&'a Stop);
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        self.0.kill();
     }
 }
 

@@ -6,18 +6,19 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender};
-use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job, Leased, StoreError};
+use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job, Leased};
 use workitem_typestate::InProgress;
 
-use crate::agent::{Agent, Ended, How, Task};
+use crate::agent::{Agent, Ended, Fault, How, Task};
 use crate::clock;
+use crate::closure::panic_text;
 use crate::observer::Running;
 use crate::stop::{Stop, Stopping};
 
 /// An attempt that is over.
 pub struct Finished {
     pub leased: Leased<InProgress>,
-    pub ended: Result<Ended, StoreError>,
+    pub ended: Result<Ended, Fault>,
     pub at: DateTime<Utc>,
     pub took: Duration,
 }
@@ -73,7 +74,7 @@ impl Slots<'_> {
         *self.running[slot].lock().unwrap_or_else(PoisonError::into_inner) = running;
     }
 
-    fn attempt(&self, claim: &Claim, started: Instant) -> Result<Ended, StoreError> {
+    fn attempt(&self, claim: &Claim, started: Instant) -> Result<Ended, Fault> {
         let item = claim.leased.item();
         let task = Task {
             job: &self.job.name,
@@ -89,16 +90,8 @@ impl Slots<'_> {
             blobs: self.blobs,
         };
         catch_unwind(AssertUnwindSafe(|| self.agent.run(&task))).unwrap_or_else(|panic| {
-            let how = How::Failed { error: format!("panicked: {}", message(&*panic)), cause: Cause::Panic };
+            let how = How::Failed { error: panic_text(&*panic), cause: Cause::Panic };
             Ok(Ended { how, output: AttemptOutput::default() })
         })
-    }
-}
-
-fn message(panic: &(dyn std::any::Any + Send)) -> &str {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (None, Some(text)) => text,
-        (None, None) => "without a message",
     }
 }

@@ -22,7 +22,8 @@ pub enum Stopping {
     Kill = 3,
 }
 
-/// A handle to stop an orchestrator. Clones stop the same one.
+/// A handle to stop one run of an orchestrator. Clones stop the same run; another run wants a handle of
+/// its own, because this one stays used.
 #[derive(Debug, Clone)]
 pub struct Stop(Arc<Shared>);
 

@@ -14,6 +14,9 @@ use crate::error::Error;
 use crate::exit::Exit;
 use crate::text::{one_line, plural};
 
+/// How often, and how many times, to look whether the process that runs a job takes up its new items.
+const LOOK: Duration = Duration::from_millis(200);
+const LOOKS: usize = 25;
 /// Letters read at a time.
 const PAGE: usize = 1_000;
 
@@ -128,23 +131,27 @@ fn retry(place: &Place, name: &str, ids: &[ItemId], no_run: bool, run: &RunArgs)
     if no_run {
         return Ok(Exit::Ok);
     }
-    let ran = match run_job(place, &store, &job, run) {
-        // It may just be ending, and not look for new items any more.
-        Err(error) if error.exit == Exit::Busy => {
-            sleep(Duration::from_millis(500));
-            run_job(place, &store, &job, run)
+    // A process that runs the job takes the new items up, unless it is just ending and looks no more.
+    for _ in 0..LOOKS {
+        match run_job(place, &store, &job, run) {
+            Err(error) if error.exit == Exit::Busy => {}
+            ran => return ran,
         }
-        ran => ran,
-    };
-    match ran {
-        Err(error) if error.exit == Exit::Busy && !made.is_empty() => {
-            if !run.quiet && !run.json {
-                tell!("{name}: the process that runs it takes them up");
-            }
-            Ok(Exit::Ok)
+        if taken_up(&*store, &job, &made)? {
+            break;
         }
-        ran => ran,
+        sleep(LOOK);
     }
+    if !run.quiet && !run.json {
+        tell!("{name}: the process that runs it takes them up");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Whether somebody has started on one of these items.
+fn taken_up(store: &dyn Store, job: &Job, items: &[ItemId]) -> Result<bool, StoreError> {
+    let Some(first) = items.first() else { return Ok(true) };
+    Ok(store.item(job, first)?.version > 0)
 }
 
 /// The open letters of a job, in input order, read in pages.

@@ -70,6 +70,7 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
         lines.push(format!("  {rate:.1} items/s{left}"));
     }
     match state {
+        "submitting" if runner.is_some() => lines.push("  its input is being stored".into()),
         "submitting" => lines.push("  its input is not complete: run the same `workitem map` again".into()),
         "interrupted" => lines.push(format!("  go on with: workitem resume {}", quoted(&job.name))),
         _ => {}
@@ -195,7 +196,7 @@ pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Erro
         audit.found += 1;
         audit.problems.push(problem);
     }
-    if as_json {
+    let printed = if as_json {
         print_line(
             json!({
                 "job": job.name,
@@ -206,12 +207,14 @@ pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Erro
                 "problems": audit.problems,
             })
             .to_string(),
-        )?;
+        )
     } else {
         let found =
             if audit.passed() { "nothing is wrong".to_owned() } else { format!("{} problems", audit.found) };
         let summary = format!("{name}: {} items, {} events replayed: {found}", audit.items, audit.events);
-        print_lines(std::iter::once(summary).chain(audit.problems.iter().cloned()).map(Ok))?;
-    }
+        print_lines(std::iter::once(summary).chain(audit.problems.iter().cloned()).map(Ok))
+    };
+    // The verdict stands, whether or not it was read to the end.
+    printed.or_else(|error| if error.is_unread() { Ok(()) } else { Err(error) })?;
     Ok(if audit.passed() { Exit::Ok } else { Exit::Store })
 }

@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stdin};
 use std::sync::Arc;
 
 use serde_json::json;
-use workitem_orchestrator::{Orchestrator, ProcessAgent, Template};
+use workitem_orchestrator::{Orchestrator, ProcessAgent, Stopping, Template};
 use workitem_store::{Job, Store};
 
 use super::{Place, job_or_last};
@@ -16,14 +16,15 @@ use crate::report::Reporter;
 use crate::signals::Listener;
 use crate::spec::{RunSpec, Spec};
 use crate::submit::{Source, Submitted, job_for, lock};
-use crate::text::plural;
+use crate::text::{plural, quoted};
 
 pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let template = template_of(&args.command)?;
     let folder = std::env::current_dir()
         .map_err(|error| Error::system(format!("failed to find the current folder: {error}")))?;
     let mut input = reader(args)?;
-    let spec = Spec { command: args.command.clone(), folder, run: RunSpec::default().with(&args.run) };
+    let run = RunSpec::default().with(&args.run);
+    let spec = Spec { command: args.command.clone(), folder, named: args.job.is_some(), run };
     let store = place.create()?;
     let interrupted =
         Error::interrupted("interrupted while storing the input").next("run the same `workitem map` again");
@@ -32,9 +33,9 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
         tell!("reading items from the terminal, one a line; end with Ctrl-D");
     }
     let mut source = Source { input: &mut input, template: &template, skip_bad: args.skip_bad };
-    let (orchestrator, submitted) = job_for(&store, args.job.as_deref(), &spec, &mut source)?;
+    let (mut orchestrator, submitted) = job_for(&store, args.job.as_deref(), &spec, &mut source)?;
     tell_submitted(orchestrator.job(), &submitted, &args.run);
-    run_with(place, &store, &orchestrator, &args.run, &listener)
+    run_with(place, &store, &mut orchestrator, &args.run, &listener)
 }
 
 pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit, Error> {
@@ -46,19 +47,19 @@ pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit,
 /// Takes a job's lock and runs what is left of it.
 pub fn run_job(place: &Place, store: &Arc<dyn Store>, job: &Job, args: &RunArgs) -> Result<Exit, Error> {
     let listener = listen(&Error::interrupted("interrupted"), args)?;
-    let orchestrator = lock(store, &job.name)?;
-    run_with(place, store, &orchestrator, args, &listener)
+    let mut orchestrator = lock(store, &job.name)?;
+    run_with(place, store, &mut orchestrator, args, &listener)
 }
 
 fn run_with(
     place: &Place,
     store: &Arc<dyn Store>,
-    orchestrator: &Orchestrator,
+    orchestrator: &mut Orchestrator,
     args: &RunArgs,
     listener: &Listener,
 ) -> Result<Exit, Error> {
-    let job = orchestrator.job();
-    let Spec { command, folder, run } = Spec::of(job)?;
+    let job = &orchestrator.job().clone();
+    let Spec { command, folder, run, named: _ } = Spec::of(job)?;
     let run = run.with(args);
     if !folder.is_dir() {
         let what = format!("the folder {} in which job `{}` runs is gone", folder.display(), job.name);
@@ -76,13 +77,14 @@ fn run_with(
         // What is not printed is in the store; what is not done can be resumed.
         Err(error) if error.is_unread() => {
             if !args.quiet && !args.json {
-                tell!("{}: stopped, because nobody reads its output any more", job.name);
+                let output = format!("workitem output {}{}", quoted(&job.name), place.flag());
+                tell!("{}: not all of its output was read; all of it: {output}", job.name);
             }
         }
         printed => printed?,
     }
     let counts = store.counts(job.id)?;
-    if summary.counts.is_finished() && !counts.is_finished() {
+    if summary.stopping == Stopping::No && !counts.is_finished() {
         // Somebody has added items since, and relies on whoever holds the lock.
         return run_with(place, store, orchestrator, args, listener);
     }

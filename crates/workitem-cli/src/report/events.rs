@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use workitem_orchestrator::{Event, Outcome, Progress, Summary};
-use workitem_store::Job;
+use workitem_store::{Job, Recovered};
 
 use super::Teller;
 use crate::views::counts_json;
@@ -34,6 +34,7 @@ impl Events {
 impl Teller for Events {
     fn event(&mut self, event: &Event<'_>) {
         match event {
+            Event::Recovered { orphans: 0, items } if *items == Recovered::default() => {}
             Event::Recovered { orphans, items } => self.tell(
                 "recovered",
                 json!({
@@ -68,7 +69,7 @@ impl Teller for Events {
                 };
                 self.tell(name, fields);
             }
-            Event::Fenced { item } => self.tell("fenced", json!({ "id": item })),
+            Event::Fenced { item, .. } => self.tell("fenced", json!({ "id": item })),
             _ => {}
         }
     }

@@ -106,7 +106,7 @@ impl Lines {
                 }
                 lines
             }
-            Event::Fenced { item } => {
+            Event::Fenced { item, .. } => {
                 vec![format!("item {item} was taken over by another process; nothing was recorded")]
             }
             _ => Vec::new(),

@@ -1,5 +1,6 @@
 //! What an agent's process finds in its environment.
 
+use std::collections::HashSet;
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -53,10 +54,20 @@ pub(super) fn is_marked(pid: Pid, marks: &[String]) -> bool {
     marks.iter().all(|mark| environment.split(|byte| *byte == 0).any(|variable| variable == mark.as_bytes()))
 }
 
-/// Whether a process was started with a `WORKITEM_RUN` that starts with `prefix`.
-pub(super) fn is_of_run(pid: Pid, prefix: &str) -> bool {
-    let mark = format!("{RUN}={prefix}");
-    started_with(pid).split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+/// Whether a process was started for one of these attempts, in a run whose `WORKITEM_RUN` starts with
+/// `prefix`.
+pub(super) fn is_of_attempts(pid: Pid, prefix: &str, attempts: &HashSet<(String, usize)>) -> bool {
+    let environment = started_with(pid);
+    let value = |name: &str| {
+        let mut values = environment.split(|byte| *byte == 0).filter_map(|variable| {
+            variable.strip_prefix(name.as_bytes()).and_then(|rest| rest.strip_prefix(b"="))
+        });
+        values.next().and_then(|value| str::from_utf8(value).ok())
+    };
+    value(RUN).is_some_and(|run| run.starts_with(prefix))
+        && value(ID).zip(value(ATTEMPT)).is_some_and(|(id, attempt)| {
+            attempt.parse().is_ok_and(|attempt| attempts.contains(&(id.to_owned(), attempt)))
+        })
 }
 
 /// The environment that a process was started with; empty if it may not be read: then it is none of ours.

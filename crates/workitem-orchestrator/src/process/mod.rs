@@ -34,18 +34,18 @@ use std::time::Duration;
 
 use rustix::io::Errno;
 use serde_json::Value;
-use workitem_store::{AttemptOutput, BlobName, Cause, StoreError, StreamKind};
+use workitem_store::{AttemptOutput, BlobName, Cause, StreamKind};
 use workitem_types::{AgentResult, ItemId};
 
 pub use self::field::{BadPath, FieldPath, NoField};
-pub use self::orphans::end_orphans;
+pub(crate) use self::orphans::end_orphans;
 pub use self::template::{RenderError, Template, TemplateError};
 
 pub(crate) use self::capture::Capture;
 use self::describe::{ending, plain, with_last_line};
 use self::environment::{ItemFile, MAX_STRING};
 use self::running::{Over, Running, Stop};
-use crate::agent::{Agent, Ended, How, Task};
+use crate::agent::{Agent, Ended, Fault, How, Task};
 
 /// Most bytes of one stream of one attempt that are kept, unless said otherwise: 64 MiB.
 pub const OUTPUT_LIMIT: u64 = 64 << 20;
@@ -116,11 +116,13 @@ impl ProcessAgent {
         self.template.check(id, item)
     }
 
-    /// Starts the command. The error is for people.
-    fn spawn(&self, task: &Task<'_>) -> Result<(Child, Option<ItemFile>), String> {
+    /// Starts the command.
+    fn spawn(&self, task: &Task<'_>) -> Result<(Child, Option<ItemFile>), NotStarted> {
         let item = if self.template.uses_item() { task.payload.to_value() } else { Value::Null };
-        let argv = self.template.render(task.item, &item).map_err(|error| error.to_string())?;
-        let (program, arguments) = argv.split_first().ok_or("the command is empty")?;
+        let argv =
+            self.template.render(task.item, &item).map_err(|error| NotStarted::Item(error.to_string()))?;
+        let (program, arguments) =
+            argv.split_first().ok_or_else(|| NotStarted::Item("the command is empty".to_owned()))?;
         let mut command = Command::new(program);
         command
             .args(arguments)
@@ -131,13 +133,15 @@ impl ProcessAgent {
             .stderr(Stdio::piped());
         let item_file = environment::set(&mut command, task, &self.scratch).map_err(|error| {
             let folder = self.scratch.display();
-            format!("could not put the item into a file in {folder}: {}", plain(&error))
+            NotStarted::System(format!("could not put an item into a file in {folder}: {}", plain(&error)))
         })?;
         match command.spawn() {
             Ok(child) => Ok((child, item_file)),
             Err(error) => {
                 let program = program.to_string_lossy();
-                Err(format!("could not start `{}`: {}", program.escape_debug(), self.why(&error, &argv)))
+                let what =
+                    format!("could not start `{}`: {}", program.escape_debug(), self.why(&error, &argv));
+                Err(if is_want_of_room(&error) { NotStarted::System(what) } else { NotStarted::Item(what) })
             }
         }
     }
@@ -163,16 +167,17 @@ impl ProcessAgent {
 }
 
 impl Agent for ProcessAgent {
-    fn run(&self, task: &Task<'_>) -> Result<Ended, StoreError> {
+    fn run(&self, task: &Task<'_>) -> Result<Ended, Fault> {
         if task.cancel.is_cancelled() {
             return Ok(Ended { how: How::Interrupted, output: AttemptOutput::default() });
         }
         let (child, _item_file) = match self.spawn(task) {
             Ok(started) => started,
-            Err(error) => {
+            Err(NotStarted::Item(error)) => {
                 let how = How::Failed { error, cause: Cause::NotStarted };
                 return Ok(Ended { how, output: AttemptOutput::default() });
             }
+            Err(NotStarted::System(error)) => return Err(Fault::System(error)),
         };
         let capture = |stream| {
             let name = BlobName { job: task.job_id, seq: task.seq, attempt: task.attempt, stream };
@@ -184,6 +189,20 @@ impl Agent for ProcessAgent {
         let output = AttemptOutput { stdout: over.stdout.finish()?, stderr: over.stderr.finish()? };
         Ok(Ended { how, output })
     }
+}
+
+/// Why a command did not start, for people.
+enum NotStarted {
+    /// The item or the command is at fault.
+    Item(String),
+    /// The system is: no other item would start either.
+    System(String),
+}
+
+/// Whether a command did not start because the system has no more processes, open files or memory.
+fn is_want_of_room(error: &io::Error) -> bool {
+    let wants = [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM];
+    Errno::from_io_error(error).is_some_and(|errno| wants.contains(&errno))
 }
 
 fn outcome(task: &Task<'_>, over: &Over<'_>) -> How {

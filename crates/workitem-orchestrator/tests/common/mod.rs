@@ -58,7 +58,7 @@ impl Bench {
         stop: &Stop,
         observer: &mut dyn Observer,
     ) -> Result<Summary, RunError> {
-        let orchestrator = Orchestrator::new(self.store.clone(), job.clone()).unwrap();
+        let mut orchestrator = Orchestrator::new(self.store.clone(), job.clone()).unwrap();
         orchestrator.run(agent, options, stop, observer)
     }
 

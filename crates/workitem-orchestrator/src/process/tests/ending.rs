@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 use tempfile::tempdir;
 use workitem_store::Cause;
 
-use super::{agent, alive, eventually, failure, run, sh, stdout};
+use super::{agent, alive, end_attempt, eventually, failure, run, sh, stdout};
 use crate::agent::How;
-use crate::process::{ProcessAgent, Template, end_orphans};
+use crate::process::{ProcessAgent, Template};
 use crate::testing::Bench;
 
 #[test]
@@ -82,10 +82,10 @@ fn a_daemon_is_let_be_and_holds_nothing_up() {
     assert!(printed.windows(5).any(|line| line == b"done\n"));
     assert!(before.elapsed() < Duration::from_secs(10));
     // It ends by SIGPIPE once it writes again, so only its end is certain.
-    end_orphans(&bench.run).unwrap();
+    end_attempt(&bench);
 
     let quiet = sh("setsid sleep 100 & sleep 0.3; echo done");
     assert_eq!(stdout(&bench, &quiet), b"done\n");
     eventually("the daemon lives", || alive(&bench) == 1);
-    assert_eq!(end_orphans(&bench.run).unwrap(), 1);
+    assert_eq!(end_attempt(&bench), 1);
 }

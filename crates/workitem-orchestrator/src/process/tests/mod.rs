@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 
 use workitem_store::{AttemptOutput, Captured, Cause, Kept};
 
-use super::environment::is_of_run;
-use super::family::Family;
-use super::{ProcessAgent, Template};
+use super::family::{Family, Process};
+use super::{ProcessAgent, Template, end_orphans};
 use crate::agent::{Agent, Ended, How};
 use crate::testing::Bench;
 
@@ -52,9 +51,21 @@ fn failure(bench: &Bench, agent: &ProcessAgent) -> (Cause, String) {
     }
 }
 
-/// How many processes of the bench's run are alive.
+/// How many processes of the bench's run are alive, whatever they work on.
 fn alive(bench: &Bench) -> usize {
-    Family::new(|process| is_of_run(process.pid, &bench.run)).living().len()
+    let mark = format!("WORKITEM_RUN={}", bench.run);
+    let is_of_run = |process: &Process| {
+        let path = format!("/proc/{}/environ", process.pid.as_raw_nonzero());
+        let environment = std::fs::read(path).unwrap_or_default();
+        environment.split(|byte| *byte == 0).any(|variable| variable.starts_with(mark.as_bytes()))
+    };
+    Family::new(is_of_run).living().len()
+}
+
+/// Ends what is left of the bench's attempt, and says how many processes that were.
+fn end_attempt(bench: &Bench) -> usize {
+    let task = bench.task();
+    end_orphans(&bench.run, &[(task.item.to_string(), task.attempt)].into()).unwrap()
 }
 
 /// Waits for something that another process does.
