@@ -17,7 +17,7 @@ pub fn claim(tx: &Transaction<'_>, request: &ClaimRequest<'_>, store: &str) -> R
     if !sealed(tx, request.job, store)?.1 {
         return Ok(Claims { claims, next_due: None });
     }
-    let mut recorder = Recorder::new(tx)?;
+    let mut recorder = Recorder::new(tx, store)?;
     for (nth, (row, json)) in due(tx, request, now)?.into_iter().enumerate() {
         let step = engine::claim_step(store, request.job, &row, request.agent, now)?.seal();
         recorder.record(&step, nth < request.spawning)?;

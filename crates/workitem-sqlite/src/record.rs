@@ -9,24 +9,26 @@ use workitem_types::ItemId;
 use crate::codes::{event_code, status_code};
 use crate::error::Failure;
 use crate::rows::{self, COUNTS, HISTORY, event_payload, micros, status_columns, stream_columns};
+use crate::submit::no_job;
 
 /// Writes steps within one transaction, and the counts of their jobs at the end.
 pub struct Recorder<'t> {
     tx: &'t Transaction<'t>,
+    store: &'t str,
     swap: CachedStatement<'t>,
     event: CachedStatement<'t>,
     counts: BTreeMap<JobId, JobCounts>,
 }
 
 impl<'t> Recorder<'t> {
-    pub fn new(tx: &'t Transaction<'t>) -> Result<Self, Failure> {
+    pub fn new(tx: &'t Transaction<'t>, store: &'t str) -> Result<Self, Failure> {
         let swap = "UPDATE items SET version = ?, status = ?, attempts = ?, failures = ?, text = ?, at = ?,
              result = ?, crashes = crashes + ?, spawned = ?, run_at = ?
              WHERE job = ? AND seq = ? AND version = ? RETURNING origin";
         let event =
             "INSERT INTO history (job, seq, version, event, payload, at, cause) VALUES (?, ?, ?, ?, ?, ?, ?)";
         let (swap, event) = (tx.prepare_cached(swap)?, tx.prepare_cached(event)?);
-        Ok(Self { tx, swap, event, counts: BTreeMap::new() })
+        Ok(Self { tx, store, swap, event, counts: BTreeMap::new() })
     }
 
     /// Writes one step if the item still has the version the step started from.
@@ -94,7 +96,7 @@ impl<'t> Recorder<'t> {
 
     fn counts_of(&mut self, job: JobId) -> Result<&mut JobCounts, Failure> {
         if !self.counts.contains_key(&job) {
-            self.counts.insert(job, read_counts(self.tx, job)?);
+            self.counts.insert(job, read_counts(self.tx, job, self.store)?);
         }
         Ok(self.counts.get_mut(&job).expect("it was just put there"))
     }
@@ -139,7 +141,8 @@ impl<'t> Recorder<'t> {
     }
 }
 
-pub fn read_counts(tx: &Transaction<'_>, job: JobId) -> Result<JobCounts, Failure> {
+pub fn read_counts(tx: &Transaction<'_>, job: JobId, store: &str) -> Result<JobCounts, Failure> {
     let mut query = tx.prepare_cached(&format!("SELECT {COUNTS} FROM jobs WHERE id = ?"))?;
-    Ok(query.query_row([job.0], rows::counts)?)
+    let counts = query.query_row([job.0], rows::counts).optional()?;
+    Ok(counts.ok_or_else(|| no_job(job, store))?)
 }

@@ -68,7 +68,7 @@ impl Store for SqliteStore {
     }
 
     fn seal(&self, job: JobId, digest: &str) -> Result<(), StoreError> {
-        self.write("sealing a job", |tx| submit::seal(tx, job, digest))
+        self.write("sealing a job", |tx| submit::seal(tx, job, digest, &self.path_name()))
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {
@@ -76,8 +76,9 @@ impl Store for SqliteStore {
     }
 
     fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError> {
+        let store = self.path_name();
         self.write("recording", |tx| {
-            let mut recorder = Recorder::new(tx)?;
+            let mut recorder = Recorder::new(tx, &store)?;
             let outcomes = steps.iter().map(|step| recorder.record(step, false)).collect();
             recorder.finish()?;
             outcomes
@@ -93,7 +94,7 @@ impl Store for SqliteStore {
     }
 
     fn counts(&self, job: JobId) -> Result<JobCounts, StoreError> {
-        self.read("reading counts", |tx| read_counts(tx, job))
+        self.read("reading counts", |tx| read_counts(tx, job, &self.path_name()))
     }
 
     fn waiting(&self, job: JobId, now: DateTime<Utc>) -> Result<usize, StoreError> {

@@ -65,8 +65,11 @@ pub fn all(tx: &Transaction<'_>) -> Result<Vec<Job>, Failure> {
 pub fn sealed(tx: &Transaction<'_>, id: JobId, store: &str) -> Result<(String, bool), Failure> {
     let mut query = tx.prepare_cached("SELECT name, digest IS NOT NULL FROM jobs WHERE id = ?")?;
     let found = query.query_row([id.0], |row| Ok((row.get(0)?, row.get(1)?))).optional()?;
-    let no_job = || StoreError::NoJob { name: format!("number {id}"), store: store.to_owned() };
-    Ok(found.ok_or_else(no_job)?)
+    Ok(found.ok_or_else(|| no_job(id, store))?)
+}
+
+pub fn no_job(id: JobId, store: &str) -> StoreError {
+    StoreError::NoJob { name: format!("number {id}"), store: store.to_owned() }
 }
 
 pub fn submit(tx: &Transaction<'_>, id: JobId, items: &[NewItem], store: &str) -> Result<usize, Failure> {
@@ -147,17 +150,13 @@ pub fn skip(tx: &Transaction<'_>, job: JobId, lines: &[Skipped]) -> Result<(), F
     Ok(())
 }
 
-pub fn seal(tx: &Transaction<'_>, id: JobId, digest: &str) -> Result<(), Failure> {
+pub fn seal(tx: &Transaction<'_>, id: JobId, digest: &str, store: &str) -> Result<(), Failure> {
+    let (job, _) = sealed(tx, id, store)?;
     let sealed = tx.execute(
         "UPDATE jobs SET digest = ?1 WHERE id = ?2 AND coalesce(digest, ?1) = ?1",
         params![digest, id.0],
     )?;
-    if sealed == 1 {
-        return Ok(());
-    }
-    let name: Option<String> =
-        tx.query_row("SELECT name FROM jobs WHERE id = ?", [id.0], |row| row.get(0)).optional()?;
-    Err(StoreError::Sealed { job: name.unwrap_or_else(|| format!("number {id}")) }.into())
+    if sealed == 1 { Ok(()) } else { Err(StoreError::Sealed { job }.into()) }
 }
 
 pub fn delete(tx: &Transaction<'_>, job: JobId) -> Result<(), Failure> {

@@ -75,6 +75,11 @@ impl Jobs {
     fn named(&self, name: &str) -> Option<&JobData> {
         self.by_id.values().find(|data| data.job.name == name)
     }
+
+    fn free_name(&self) -> String {
+        let mut names = (self.made + 1..).map(|number| format!("job-{number}"));
+        names.find(|name| self.named(name).is_none()).expect("there are more numbers than jobs")
+    }
 }
 
 impl JobData {
@@ -144,12 +149,12 @@ impl Store for MemoryStore {
 
     fn create_job(&self, new: &NewJob) -> Result<Job, StoreError> {
         let mut jobs = self.jobs();
-        jobs.made += 1;
-        let id = JobId(jobs.made);
-        let name = new.name.clone().unwrap_or_else(|| format!("job-{id}"));
+        let name = new.name.clone().unwrap_or_else(|| jobs.free_name());
         if jobs.named(&name).is_some() {
             return Err(StoreError::JobExists { name });
         }
+        jobs.made += 1;
+        let id = JobId(jobs.made);
         let job = Job { id, name, spec: new.spec.clone(), created_at: whole_micros(new.now), digest: None };
         let data = JobData {
             job: job.clone(),

@@ -133,7 +133,7 @@ pub trait Store: Blobs {
     ///
     /// # Errors
     ///
-    /// See [`Store`].
+    /// [`StoreError::NoJob`].
     fn counts(&self, job: JobId) -> Result<JobCounts, StoreError>;
 
     /// How many of the pending items are not due yet at `now`.

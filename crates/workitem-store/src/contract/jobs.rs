@@ -27,6 +27,10 @@ pub fn a_job_without_a_name_gets_one(store: &dyn Store) {
     let second = store.create_job(&unnamed).unwrap();
     assert_ne!(first.name, second.name);
     assert_eq!(store.jobs().unwrap(), [first, second]);
+    // The name of the fourth, if the number of the job makes it.
+    let third = open_job(store, "job-4");
+    let fourth = store.create_job(&unnamed).unwrap();
+    assert_ne!(third.name, fourth.name);
 }
 
 pub fn a_deleted_job_is_gone(store: &dyn Store) {
@@ -36,6 +40,9 @@ pub fn a_deleted_job_is_gone(store: &dyn Store) {
     }
     store.delete_job(drop.id).unwrap();
     assert!(matches!(store.job("drop"), Err(StoreError::NoJob { .. })));
+    assert!(matches!(store.counts(drop.id), Err(StoreError::NoJob { .. })));
+    assert!(matches!(store.submit(drop.id, &numbered(1)), Err(StoreError::NoJob { .. })));
+    assert!(matches!(store.seal(drop.id, "digest"), Err(StoreError::NoJob { .. })));
     assert_eq!(tally(store, &keep), (3, 0, 0, 0, 0));
     let anew = open_job(store, "drop");
     assert_eq!(tally(store, &anew), (0, 0, 0, 0, 0));
