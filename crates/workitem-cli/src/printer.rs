@@ -94,17 +94,47 @@ impl Printer {
 }
 
 fn print_all(store: &dyn Store, pieces: &Receiver<Piece>, bar: &ProgressBar) -> Result<(), Error> {
-    let mut out = io::stdout().lock();
+    let mut out = Lines { to: io::stdout().lock(), in_line: false };
     // A bar must get out of the way on the same terminal only. Elsewhere a slow reader must not hold it up.
-    let beside_bar = io::stdout().is_terminal();
+    let beside_bar = io::stdout().is_terminal() && !bar.is_hidden();
     for piece in pieces {
         let mut print = || -> Result<(), Error> {
             write_stream(store, &mut out, piece.name, &piece.captured)?;
+            if beside_bar {
+                // It would be drawn over a line that has no end.
+                out.end_line().map_err(|error| Error::output(&error))?;
+            }
             if pieces.is_empty() { out.flush().map_err(|error| Error::output(&error)) } else { Ok(()) }
         };
         if beside_bar { bar.suspend(print)? } else { print()? }
     }
     out.flush().map_err(|error| Error::output(&error))
+}
+
+/// Knows whether what was written ends within a line.
+struct Lines<W> {
+    to: W,
+    in_line: bool,
+}
+
+impl<W: Write> Lines<W> {
+    fn end_line(&mut self) -> io::Result<()> {
+        if self.in_line { self.write_all(b"\n") } else { Ok(()) }
+    }
+}
+
+impl<W: Write> Write for Lines<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let written = self.to.write(bytes)?;
+        if let Some(last) = bytes[..written].last() {
+            self.in_line = *last != b'\n';
+        }
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.to.flush()
+    }
 }
 
 /// Writes the kept bytes of a stream.
