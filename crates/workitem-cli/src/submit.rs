@@ -227,8 +227,10 @@ fn read(
 
 fn checked(entry: Entry, template: &Template) -> Result<NewItem, Bad> {
     let Input { position, place, id, value } = entry?;
-    match template.check(&id, &value) {
-        Ok(()) => Ok(NewItem { id, payload: Payload::from(&value) }),
-        Err(error) => Err(Bad { position, place, reason: error.to_string() }),
+    let bad = |reason: String| Bad { position, place, reason };
+    if let Err(error) = template.check(&id, &value) {
+        return Err(bad(error.to_string()));
     }
+    let payload = Payload::try_from(&value).map_err(|error| bad(format!("cannot be read back: {error}")))?;
+    Ok(NewItem { id, payload })
 }

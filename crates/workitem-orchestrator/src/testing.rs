@@ -1,6 +1,7 @@
 //! What the tests of agents share: a task to run, and blobs in memory.
 
 use std::collections::HashMap;
+use std::fmt::Debug;
 use std::io::{self, Cursor, Read, Write};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -24,12 +25,12 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    pub(crate) fn new(payload: impl Into<Payload>) -> Self {
+    pub(crate) fn new(payload: impl TryInto<Payload, Error: Debug>) -> Self {
         static BENCHES: AtomicUsize = AtomicUsize::new(0);
         let number = BENCHES.fetch_add(1, Ordering::Relaxed);
         Self {
             item: "item-7".into(),
-            payload: payload.into(),
+            payload: payload.try_into().unwrap(),
             timeout: None,
             cancel: Cancel::new().unwrap(),
             run: format!("test-{}-{number}", std::process::id()),

@@ -13,9 +13,10 @@ pub const MAX_PAYLOAD: usize = 16 << 20;
 /// ```
 /// use workitem_store::Payload;
 ///
-/// let payload = Payload::from(&serde_json::json!({ "path": "a.rs" }));
+/// let payload = Payload::try_from(&serde_json::json!({ "path": "a.rs" }))?;
 /// assert_eq!(payload.as_json(), r#"{"path":"a.rs"}"#);
 /// assert_eq!(payload.to_value()["path"], "a.rs");
+/// # Ok::<(), serde_json::Error>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(Arc<str>);
@@ -25,9 +26,10 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// The parser's error if `json` is not one JSON value.
+    /// The parser's error if `json` is not one JSON value, or one that a [`Value`] cannot hold: half a
+    /// surrogate pair, or more than 127 arrays and objects in each other.
     pub fn from_json(json: &str) -> Result<Self, serde_json::Error> {
-        serde_json::from_str::<serde::de::IgnoredAny>(json)?;
+        serde_json::from_str::<Value>(json)?;
         Ok(Self(json.into()))
     }
 
@@ -40,15 +42,19 @@ impl Payload {
     ///
     /// # Panics
     ///
-    /// Never: both constructors hold only JSON.
+    /// Never: whatever made the payload has parsed it, and text in quotes always can be.
     pub fn to_value(&self) -> Value {
-        serde_json::from_str(&self.0).expect("a payload is JSON by construction")
+        serde_json::from_str(&self.0).expect("a payload was parsed before")
     }
 }
 
-impl From<&Value> for Payload {
-    fn from(value: &Value) -> Self {
-        Self(value.to_string().into())
+impl TryFrom<&Value> for Payload {
+    type Error = serde_json::Error;
+
+    /// Fails where [`from_json`](Self::from_json) does: a value that was made, not parsed, may be nested
+    /// deeper than any that can be parsed back.
+    fn try_from(value: &Value) -> Result<Self, serde_json::Error> {
+        Self::from_json(&value.to_string())
     }
 }
 
@@ -62,5 +68,34 @@ impl From<&str> for Payload {
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn nested(depth: usize) -> Value {
+        (0..depth).fold(json!(1), |inner, _| json!([inner]))
+    }
+
+    #[test]
+    fn what_cannot_be_parsed_back_is_no_payload() {
+        for text in ["", "1 2", "{", r#""\ud800""#, r#"{"\udfff": 1}"#, &nested(200).to_string()] {
+            assert!(Payload::from_json(text).is_err(), "{text}");
+        }
+        assert!(Payload::try_from(&nested(128)).is_err());
+        assert!(Payload::try_from(&json!({ "$serde_json::private::Number": "one" })).is_err());
+    }
+
+    #[test]
+    fn what_is_one_comes_back() {
+        for value in [nested(127), json!("\u{0}\u{fffd}\u{10ffff}"), json!({ "a": [1e300, -0.5, null] })] {
+            assert_eq!(Payload::try_from(&value).unwrap().to_value(), value);
+        }
+        assert_eq!(Payload::from_json(" [1, 2] ").unwrap().to_value(), json!([1, 2]));
+        assert_eq!(Payload::from("\0\"\\\u{7f}").to_value(), "\0\"\\\u{7f}");
     }
 }

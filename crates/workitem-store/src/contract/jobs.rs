@@ -109,7 +109,10 @@ pub fn any_json_comes_back_as_it_was(store: &dyn Store) {
     ];
     let items: Vec<NewItem> = (1..)
         .zip(&inputs)
-        .map(|(n, input): (usize, _)| NewItem { id: n.to_string().into(), payload: Payload::from(input) })
+        .map(|(n, input): (usize, _)| NewItem {
+            id: n.to_string().into(),
+            payload: Payload::try_from(input).unwrap(),
+        })
         .collect();
     store.submit(job.id, &items).unwrap();
     for (seq, input) in (1..).zip(&inputs) {

@@ -83,7 +83,7 @@ fn a_longer_item_is_in_a_private_file_that_is_removed_afterwards() {
     );
     assert_eq!(stdout(&bench, &agent.scratch(scratch.path())), b"-rw-------\nxxx\"}");
     assert_eq!(fs::read_dir(scratch.path()).unwrap().count(), 0);
-    assert_eq!(bench.payload, Payload::from(&item));
+    assert_eq!(bench.payload, Payload::try_from(&item).unwrap());
 }
 
 #[test]
