@@ -22,6 +22,16 @@ impl From<StoreError> for Failure {
 }
 
 impl Failure {
+    /// Whether another process is in the way.
+    pub fn is_busy(&self) -> bool {
+        match self {
+            Self::Store(_) => false,
+            Self::Sql(error) => {
+                matches!(error.sqlite_error_code(), Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked))
+            }
+        }
+    }
+
     /// The error with the store's name and what was attempted.
     pub fn while_doing(self, store: &str, what: &str) -> StoreError {
         match self {

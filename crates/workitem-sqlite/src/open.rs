@@ -5,7 +5,8 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use workitem_store::StoreError;
@@ -69,7 +70,19 @@ impl SqliteStore {
             let identity = format!("{:x}-{:x}", file.dev(), file.ino());
             Ok(Self { path: path.to_owned(), identity, writer: Mutex::new(writer), reader })
         };
-        opened().map_err(|failure| failure.while_doing(&path.display().to_string(), "opening it"))
+        let started = Instant::now();
+        loop {
+            match opened() {
+                // While another process makes the file, SQLite does not wait for it by itself.
+                Err(failure) if failure.is_busy() && started.elapsed() < BUSY_TIMEOUT => {
+                    sleep(Duration::from_millis(5));
+                }
+                opened => {
+                    let store = path.display().to_string();
+                    return opened.map_err(|failure| failure.while_doing(&store, "opening it"));
+                }
+            }
+        }
     }
 
     /// The path of the file, and what stands beside it: `workitem.db` and `.locks`.

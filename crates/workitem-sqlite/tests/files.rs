@@ -127,6 +127,19 @@ fn two_openers_share_one_store() {
     assert_eq!(seen, 5);
 }
 
+#[test]
+fn many_can_make_and_open_it_at_once() {
+    let folder = tempdir().unwrap();
+    for round in 0..20 {
+        let path = folder.path().join(format!("{round}.db"));
+        std::thread::scope(|scope| {
+            for _ in 0..4 {
+                scope.spawn(|| SqliteStore::create(&path).unwrap().jobs().unwrap());
+            }
+        });
+    }
+}
+
 /// What a stray hand can do to the file, and which words `verify` finds for it.
 #[test]
 fn verify_finds_what_was_tampered_with() {

@@ -8,6 +8,7 @@
 mod crash;
 mod letters;
 mod map;
+mod reading;
 mod stop;
 mod store;
 mod usage;
