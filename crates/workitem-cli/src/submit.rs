@@ -88,13 +88,16 @@ pub fn job_for(
 /// Forgets jobs that were never completely submitted and whose names were made up: nobody can go on with
 /// them, because the next `map` without a name makes another.
 fn forget_unnamed(store: &Arc<dyn Store>) -> Result<(), Error> {
-    for job in store.jobs()? {
-        let made_up = Spec::of(&job).is_ok_and(|spec| !spec.named);
-        if !job.is_sealed()
-            && made_up
-            && let Ok(_locked) = Orchestrator::new(store.clone(), job.clone())
-        {
-            store.delete_job(job.id)?;
+    let is_left_behind = |job: &Job| !job.is_sealed() && Spec::of(job).is_ok_and(|spec| !spec.named);
+    for job in store.jobs()?.iter().filter(|job| is_left_behind(job)) {
+        if store.running(job)?.is_some() {
+            continue;
+        }
+        match lock(store, &job.name) {
+            // Only now nobody can complete it any more, or have completed it since it was looked at.
+            Ok(locked) if is_left_behind(locked.job()) => store.delete_job(locked.job().id)?,
+            Ok(_) | Err(StoreError::Busy { .. } | StoreError::NoJob { .. }) => {}
+            Err(error) => return Err(error.into()),
         }
     }
     Ok(())
@@ -123,11 +126,10 @@ fn make_locked(
         Err(StoreError::JobExists { .. }) => return Ok(None),
         made => made?,
     };
-    let locked = Orchestrator::new(store.clone(), job.clone());
     // Before it was locked, another process may have taken it for one that was left behind.
-    match store.job(&job.name) {
-        Ok(now) if now == job => Ok(Some(locked?)),
-        Ok(_) | Err(StoreError::NoJob { .. }) => Ok(None),
+    match lock(store, &job.name) {
+        Ok(locked) if *locked.job() == job => Ok(Some(locked)),
+        Ok(_) | Err(StoreError::Busy { .. } | StoreError::NoJob { .. }) => Ok(None),
         Err(error) => Err(error.into()),
     }
 }
