@@ -1,17 +1,20 @@
 //! What the project does to itself: `cargo xtask <command>`.
 //!
 //! - `test` runs everything that must hold;
+//! - `prove` runs the tests of the proof and lets them look further;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
 //! - `bench` measures the command line beside `xargs`;
 //! - `tidy` checks the rules of this workspace that no compiler knows.
 
 mod bench;
 mod codegen;
+mod prove;
 mod test;
 mod tidy;
 
 use std::env;
 use std::fmt;
+use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
@@ -24,6 +27,12 @@ use clap::Parser;
 enum Command {
     /// Run everything that must hold: format, lints, tests, docs, generated files, tidiness.
     Test,
+    /// Run the proof that the machines are one, as far as ten minutes go, and say what was covered.
+    Prove {
+        /// Start random tests here, to see again what they found.
+        #[arg(long, value_parser = seed)]
+        seed: Option<u64>,
+    },
     /// Write the files that are generated from the seven rows of `workitem-table`.
     Codegen {
         /// Write nothing; fail and name each file that is stale, missing or left over.
@@ -57,6 +66,7 @@ fn main() -> ExitCode {
 fn run(command: &Command, root: &Path) -> Result<()> {
     match *command {
         Command::Test => test::run(root),
+        Command::Prove { seed } => prove::run(root, seed),
         Command::Codegen { check: true, .. } => report("codegen", &codegen::check(root)?),
         Command::Codegen { bless, .. } => {
             codegen::write(root)?;
@@ -65,6 +75,12 @@ fn run(command: &Command, root: &Path) -> Result<()> {
         Command::Bench { items } => bench::run(root, items),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
+}
+
+/// A seed, as it is printed.
+fn seed(text: &str) -> Result<u64, ParseIntError> {
+    let (digits, radix) = text.strip_prefix("0x").map_or((text, 10), |hex| (hex, 16));
+    u64::from_str_radix(digits, radix)
 }
 
 /// The folder of the workspace.

@@ -3,7 +3,7 @@
 use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -22,7 +22,7 @@ const STEPS: [Step; 7] = [
     Step {
         name: "format",
         alone: "cargo fmt --check",
-        run: |root, _| cargo(root, &["fmt", "--all", "--check"]),
+        run: |root, _| succeed(&mut cargo(root, &["fmt", "--all", "--check"])),
     },
     Step {
         name: "codegen",
@@ -33,14 +33,16 @@ const STEPS: [Step; 7] = [
     Step {
         name: "lints",
         alone: "cargo clippy --workspace --all-targets -- -D warnings",
-        run: |root, _| cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        run: |root, _| {
+            succeed(&mut cargo(root, &["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]))
+        },
     },
     Step { name: "tests", alone: "cargo test --workspace", run: tests },
     Step {
         name: "docs",
         alone: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",
         run: |root, _| {
-            let mut doc = command(root, &["doc", "--workspace", "--no-deps"]);
+            let mut doc = cargo(root, &["doc", "--workspace", "--no-deps"]);
             succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
         },
     },
@@ -98,7 +100,13 @@ fn is_on_path(program: &str) -> bool {
 
 /// Runs every test and counts them as they report.
 fn tests(root: &Path, tests: &mut Tests) -> Result<()> {
-    let mut command = command(root, &["test", "--workspace"]);
+    let status = read_output(&mut cargo(root, &["test", "--workspace"]), |line| tests.read(line))?;
+    ensure!(status.success(), "a test failed ({tests})");
+    Ok(())
+}
+
+/// Runs a command, passes its output on, and reads it line by line.
+pub fn read_output(command: &mut Command, mut read: impl FnMut(&str)) -> Result<ExitStatus> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("cannot start cargo")?;
     let output = child.stdout.take().context("cargo has no output")?;
     let mut stdout = std::io::stdout().lock();
@@ -106,16 +114,14 @@ fn tests(root: &Path, tests: &mut Tests) -> Result<()> {
         let line = line?;
         stdout.write_all(&line)?;
         stdout.write_all(b"\n")?;
-        tests.read(&String::from_utf8_lossy(&line));
+        read(&String::from_utf8_lossy(&line));
     }
-    let status = child.wait()?;
-    ensure!(status.success(), "a test failed ({tests})");
-    Ok(())
+    Ok(child.wait()?)
 }
 
 /// How many tests said what.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Tests {
+pub struct Tests {
     passed: usize,
     failed: usize,
     ignored: usize,
@@ -123,7 +129,7 @@ struct Tests {
 
 impl Tests {
     /// Adds up the line with which each test program ends.
-    fn read(&mut self, line: &str) {
+    pub fn read(&mut self, line: &str) {
         let Some(result) = line.strip_prefix("test result: ") else { return };
         for part in result.split([';', '.']) {
             let mut words = part.split_whitespace();
@@ -146,12 +152,8 @@ impl std::fmt::Display for Tests {
     }
 }
 
-fn cargo(root: &Path, arguments: &[&str]) -> Result<()> {
-    succeed(&mut command(root, arguments))
-}
-
 /// Cargo without a terminal's input, and never recording compile-fail answers instead of comparing them.
-fn command(root: &Path, arguments: &[&str]) -> Command {
+pub fn cargo(root: &Path, arguments: &[&str]) -> Command {
     let mut cargo = crate::cargo(root);
     cargo.args(arguments).stdin(Stdio::null()).env_remove("TRYBUILD");
     cargo
@@ -164,7 +166,7 @@ fn succeed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-fn seconds(time: Duration) -> String {
+pub fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
 

@@ -69,6 +69,13 @@ pub fn covered(what: impl Display) {
     println!("proof: {what}");
 }
 
+/// The number with its thousands set apart.
+pub fn grouped(number: usize) -> String {
+    let digits = number.to_string();
+    let groups: Vec<_> = digits.as_bytes().rchunks(3).rev().map(String::from_utf8_lossy).collect();
+    groups.join(",")
+}
+
 /// Runs the jobs `0..jobs` on all cores, and gives their results in order.
 ///
 /// # Panics
@@ -119,6 +126,11 @@ mod tests {
         ] {
             assert_eq!(parse(set).unwrap_err(), said);
         }
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!([0, 999, 1_000, 10_077_696].map(grouped), ["0", "999", "1,000", "10,077,696"]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::thread;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 
-use crate::bounds::{VARIABLE, bounds, parallel};
+use crate::bounds::{VARIABLE, bounds, covered, grouped, parallel};
 
 /// Cases that share a seed: so many at most are run to see one again.
 const BATCH: u32 = 250;
@@ -38,6 +38,8 @@ where
     if let Some(found) = failures.into_iter().flatten().next() {
         panic!("{found} {}", command());
     }
+    let cases = grouped(batches as usize * BATCH as usize);
+    covered(format_args!("{cases} random cases: {}", current_test().replace("::", ": ").replace('_', " ")));
 }
 
 /// Runs one batch; says what made it fail, made as small as it gets.
@@ -71,9 +73,12 @@ fn command() -> String {
         Some(("workitem_conformance", _)) | None => "--lib".to_owned(),
         Some((target, _)) => format!("--test {target}"),
     };
-    let current = thread::current();
-    let test = current.name().unwrap_or_default();
-    format!("cargo test -p workitem-conformance {target} -- --exact {test}")
+    format!("cargo test -p workitem-conformance {target} -- --exact {}", current_test())
+}
+
+/// Each test has a thread of its own, which has its name.
+fn current_test() -> String {
+    thread::current().name().unwrap_or_default().to_owned()
 }
 
 #[cfg(test)]

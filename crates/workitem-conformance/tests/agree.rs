@@ -30,7 +30,7 @@ fn every_cell_agrees_at_the_item_level() {
         }
     }
     assert_eq!((cells, legal), (8 * 30, 8 * 7), "two items in each state, in two voices each, met by two");
-    covered(format_args!("cells: {cells} at the item level, 8 of each of the 30; 7 are legal"));
+    covered(format_args!("{cells} cells of whole items: each of the 30 in 8 ways"));
 }
 
 /// The typed machine knows whole items only, so each status becomes the item that failed as often as the
@@ -59,7 +59,7 @@ fn every_cell_agrees_at_the_status_level() {
         }
     }
     assert_eq!((cells, legal), (4 * 30, 4 * 7), "a status in two voices, met by two");
-    covered(format_args!("cells: {cells} at the status level, 4 of each of the 30"));
+    covered(format_args!("{cells} cells of statuses: each of the 30 in 4 ways"));
 }
 
 /// The one difference between the levels: what a failure after a retry counts.

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use workitem_conformance::bounds::{bounds, covered, parallel};
+use workitem_conformance::bounds::{bounds, covered, grouped, parallel};
 use workitem_conformance::machines::{Happening, Machines};
 use workitem_conformance::samples;
 use workitem_types::{StatusKind, WorkItemRecord, WorkItemStatus};
@@ -35,7 +35,8 @@ fn every_short_sequence_of_events_leads_everywhere_to_the_same() {
         futures(&machines, &mut life, ahead)
     });
     assert_eq!(met.iter().sum::<usize>(), sequences(length), "every sequence was run to its end");
-    covered(format_args!("sequences: all {} of {length} events, compared after each", sequences(length)));
+    let met = grouped(sequences(length));
+    covered(format_args!("{met} sequences: all there are of {length} events, compared after each event"));
 }
 
 /// Runs every sequence that goes on from `life`; says how many there are.
@@ -151,6 +152,6 @@ fn every_long_sequence_of_events_leads_everywhere_to_the_same() {
     let mut kinds: Vec<StatusKind> = payloads.0.iter().map(WorkItemStatus::kind).collect();
     kinds.sort_unstable();
     assert_eq!(kinds, StatusKind::ALL, "each state with the payload of its events");
-    let items = met.len();
-    covered(format_args!("merged: every sequence of {depth} events; {items} items, {events} events"));
+    let (items, events) = (grouped(met.len()), grouped(events));
+    covered(format_args!("depth {depth}: all sequences, merged into {items} items and {events} events"));
 }

@@ -9,7 +9,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::TestRunner;
-use workitem_conformance::bounds::{bounds, covered};
+use workitem_conformance::bounds::{bounds, covered, grouped};
 use workitem_conformance::machines::{Happening, Machines};
 use workitem_conformance::{arbitrary, dynamic, random, samples, table};
 use workitem_dynamic::{apply_interrupt_to_all, count_by_status, interrupt_all};
@@ -40,14 +40,10 @@ fn all_machines_take_every_sequence_the_same_way() {
         let last = machines.item().clone();
         assert_eq!(machines.through_json().item(), &last);
     });
-    let seen = |counter: &AtomicUsize| counter.load(Ordering::Relaxed);
+    let [events, legal, written, longest] = [events, legal, written, longest].map(AtomicUsize::into_inner);
+    let [events, legal, written] = [events, legal, written].map(grouped);
     covered(format_args!(
-        "random sequences: {} of up to {} events; {} events, {} of them legal; {} times through JSON",
-        bounds().sequences,
-        seen(&longest),
-        seen(&events),
-        seen(&legal),
-        seen(&written),
+        "of these, the longest has {longest} events; {events} in all, {legal} legal; {written} times through JSON"
     ));
 }
 
@@ -77,8 +73,9 @@ fn what_is_refused_at_the_door_is_not_what_is_refused_as_an_event() {
     });
     let [refused, moved] = [refused_at_the_door, moved_all_the_same].map(AtomicUsize::into_inner);
     assert!(refused > 0 && moved > 0, "{refused} refused, {moved} moved");
+    let [refused, moved] = [refused, moved].map(grouped);
     covered(format_args!(
-        "random items that cannot be reached: {refused} refused at the door, {moved} moved by event"
+        "of these, {refused} were refused at the door, and events moved {moved} all the same"
     ));
 }
 
