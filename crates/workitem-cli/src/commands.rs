@@ -50,21 +50,12 @@ pub struct Place(PathBuf);
 impl Place {
     /// The store, which must be there.
     fn open(&self) -> Result<Arc<dyn Store>, Error> {
-        Ok(Arc::new(SqliteStore::open(&self.file())?))
+        Ok(Arc::new(SqliteStore::open(&self.0)?))
     }
 
     /// The store, made if it is not there.
     fn create(&self) -> Result<Arc<dyn Store>, Error> {
-        Ok(Arc::new(SqliteStore::create(&self.file())?))
-    }
-
-    /// The file itself: by whichever link a store is named, its locks and its output are beside the file.
-    fn file(&self) -> PathBuf {
-        if self.0.is_symlink() {
-            self.0.canonicalize().unwrap_or_else(|_| self.0.clone())
-        } else {
-            self.0.clone()
-        }
+        Ok(Arc::new(SqliteStore::create(&self.0)?))
     }
 
     /// What a suggested command needs to find the same store.

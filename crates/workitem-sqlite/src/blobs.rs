@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use workitem_store::{BlobName, BlobWriter, Blobs, JobId, StoreError};
 
 use crate::SqliteStore;
+use crate::error::medium;
 
 impl SqliteStore {
     fn blob_path(&self, name: BlobName) -> PathBuf {
@@ -25,8 +26,7 @@ impl SqliteStore {
     }
 
     pub(crate) fn file_error(&self, what: &str, error: io::Error) -> StoreError {
-        let what = format!("{what}: {error}");
-        StoreError::Engine { store: self.path_name(), what, source: Some(Box::new(error)) }
+        medium(self.path_name(), what, error)
     }
 }
 
@@ -71,7 +71,6 @@ impl BlobWriter for BlobFile {
         self.file.get_ref().sync_all()?;
         // The folders too, up to the one the store's file stands in: a name is durable when its folder is.
         for folder in self.path.ancestors().skip(1).take(3) {
-            let folder = if folder.as_os_str().is_empty() { ".".as_ref() } else { folder };
             File::open(folder)?.sync_all()?;
         }
         Ok(())

@@ -1,5 +1,7 @@
 //! From SQLite's errors to the store's.
 
+use std::io;
+
 use rusqlite::ErrorCode;
 use workitem_store::StoreError;
 
@@ -39,6 +41,12 @@ impl Failure {
             Self::Sql(error) => sql(store, what, error),
         }
     }
+}
+
+/// The medium failed, outside SQLite.
+pub fn medium(store: &str, what: &str, error: io::Error) -> StoreError {
+    let what = format!("{what}: {error}");
+    StoreError::Engine { store: store.to_owned(), what, source: Some(Box::new(error)) }
 }
 
 fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {

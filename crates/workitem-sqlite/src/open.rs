@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 use workitem_store::StoreError;
 
-use crate::error::Failure;
+use crate::error::{Failure, medium};
 
 #[cfg(test)]
 mod plans;
@@ -27,6 +27,9 @@ const CHECKPOINT_PAGES: i64 = 4_096;
 
 /// The embedded store: one SQLite file. Shared between threads; writers take turns.
 pub struct SqliteStore {
+    /// As its opener calls it, for messages.
+    name: String,
+    /// The file itself, by whichever link and from whichever folder it was opened.
     path: PathBuf,
     identity: String,
     writer: Mutex<Connection>,
@@ -41,11 +44,7 @@ impl SqliteStore {
     /// [`StoreError::Damaged`] if the file is no store, [`StoreError::NewerSchema`] if a newer program
     /// wrote it, [`StoreError::Engine`] if it cannot be opened.
     pub fn create(path: &Path) -> Result<Self, StoreError> {
-        make_private(path).map_err(|error| StoreError::Engine {
-            store: path.display().to_string(),
-            what: format!("making it: {error}"),
-            source: Some(Box::new(error)),
-        })?;
+        make_private(path).map_err(|error| medium(&path.display().to_string(), "making it", error))?;
         Self::open(path)
     }
 
@@ -55,20 +54,20 @@ impl SqliteStore {
     ///
     /// [`StoreError::NoStore`] if there is no file, and those of [`create`](Self::create).
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        if !path.try_exists().unwrap_or(true) {
-            return Err(StoreError::NoStore { path: path.to_owned() });
-        }
+        let name = path.display().to_string();
+        let unreadable = |error: io::Error| match error.kind() {
+            io::ErrorKind::NotFound => StoreError::NoStore { path: path.to_owned() },
+            _ => medium(&name, "opening it", error),
+        };
+        let path = path.canonicalize().map_err(unreadable)?;
         let opened = || -> Result<Self, Failure> {
-            let writer = connect(path)?;
-            set_up(path, &writer)?;
-            let reader = Mutex::new(connect(path)?);
-            let file = fs::metadata(path).map_err(|error| StoreError::Engine {
-                store: path.display().to_string(),
-                what: format!("opening it: {error}"),
-                source: Some(Box::new(error)),
-            })?;
+            let writer = connect(&path)?;
+            set_up(&name, &writer)?;
+            let reader = Mutex::new(connect(&path)?);
+            let file = fs::metadata(&path).map_err(unreadable)?;
             let identity = format!("{:x}-{:x}", file.dev(), file.ino());
-            Ok(Self { path: path.to_owned(), identity, writer: Mutex::new(writer), reader })
+            let (name, path) = (name.clone(), path.clone());
+            Ok(Self { name, path, identity, writer: Mutex::new(writer), reader })
         };
         let started = Instant::now();
         loop {
@@ -77,10 +76,7 @@ impl SqliteStore {
                 Err(failure) if failure.is_busy() && started.elapsed() < BUSY_TIMEOUT => {
                     sleep(Duration::from_millis(5));
                 }
-                opened => {
-                    let store = path.display().to_string();
-                    return opened.map_err(|failure| failure.while_doing(&store, "opening it"));
-                }
+                opened => return opened.map_err(|failure| failure.while_doing(&name, "opening it")),
             }
         }
     }
@@ -97,8 +93,8 @@ impl SqliteStore {
         &self.identity
     }
 
-    pub(crate) fn path_name(&self) -> String {
-        self.path.display().to_string()
+    pub(crate) fn path_name(&self) -> &str {
+        &self.name
     }
 
     /// Runs `write` in a transaction that is durable when this returns.
@@ -114,7 +110,7 @@ impl SqliteStore {
             transaction.commit()?;
             Ok(value)
         };
-        transact().map_err(|failure: Failure| failure.while_doing(&self.path_name(), what))
+        transact().map_err(|failure: Failure| failure.while_doing(self.path_name(), what))
     }
 
     /// Runs `read` on one snapshot.
@@ -125,7 +121,7 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let mut connection = lock(&self.reader);
         let transact = || read(&connection.transaction()?);
-        transact().map_err(|failure: Failure| failure.while_doing(&self.path_name(), what))
+        transact().map_err(|failure: Failure| failure.while_doing(self.path_name(), what))
     }
 }
 
@@ -158,11 +154,15 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
     Ok(connection)
 }
 
-fn set_up(path: &Path, connection: &Connection) -> Result<(), Failure> {
-    if !is_ready(path, connection)? {
+fn set_up(store: &str, connection: &Connection) -> Result<(), Failure> {
+    // On one snapshot: while another process makes the file, it would see half of it.
+    let snapshot = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
+    let ready = is_ready(store, &snapshot)?;
+    snapshot.finish()?;
+    if !ready {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        if !is_ready(path, &transaction)? {
+        if !is_ready(store, &transaction)? {
             transaction.execute_batch(include_str!("schema.sql"))?;
             transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
             transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -173,11 +173,11 @@ fn set_up(path: &Path, connection: &Connection) -> Result<(), Failure> {
 }
 
 /// Whether the file has our schema; `false` if it is empty, an error if it is anything else.
-fn is_ready(path: &Path, connection: &Connection) -> Result<bool, Failure> {
+fn is_ready(store: &str, connection: &Connection) -> Result<bool, Failure> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
-    let store = || path.display().to_string();
+    let store = || store.to_owned();
     if application == 0 && version == 0 && tables == 0 {
         return Ok(false);
     }

@@ -22,7 +22,7 @@ impl SqliteStore {
 
 impl Store for SqliteStore {
     fn name(&self) -> String {
-        self.path_name()
+        self.path_name().to_owned()
     }
 
     fn identity(&self) -> String {
@@ -35,7 +35,7 @@ impl Store for SqliteStore {
 
     fn job(&self, name: &str) -> Result<Job, StoreError> {
         let found = self.read("finding a job", |tx| submit::find(tx, name))?;
-        found.ok_or_else(|| StoreError::NoJob { name: name.to_owned(), store: self.path_name() })
+        found.ok_or_else(|| StoreError::NoJob { name: name.to_owned(), store: self.path_name().to_owned() })
     }
 
     fn jobs(&self) -> Result<Vec<Job>, StoreError> {
@@ -60,7 +60,7 @@ impl Store for SqliteStore {
     }
 
     fn submit(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError> {
-        self.write("storing items", |tx| submit::submit(tx, job, items, &self.path_name()))
+        self.write("storing items", |tx| submit::submit(tx, job, items, self.path_name()))
     }
 
     fn skip(&self, job: JobId, lines: &[Skipped]) -> Result<(), StoreError> {
@@ -68,17 +68,16 @@ impl Store for SqliteStore {
     }
 
     fn seal(&self, job: JobId, digest: &str) -> Result<(), StoreError> {
-        self.write("sealing a job", |tx| submit::seal(tx, job, digest, &self.path_name()))
+        self.write("sealing a job", |tx| submit::seal(tx, job, digest, self.path_name()))
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {
-        self.write("claiming items", |tx| claim::claim(tx, request, &self.path_name()))
+        self.write("claiming items", |tx| claim::claim(tx, request, self.path_name()))
     }
 
     fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError> {
-        let store = self.path_name();
         self.write("recording", |tx| {
-            let mut recorder = Recorder::new(tx, &store)?;
+            let mut recorder = Recorder::new(tx, self.path_name())?;
             let outcomes = steps.iter().map(|step| recorder.record(step, false)).collect();
             recorder.finish()?;
             outcomes
@@ -90,11 +89,11 @@ impl Store for SqliteStore {
     }
 
     fn abandoned(&self, job: JobId, limit: usize, _: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
-        self.read("looking for abandoned items", |tx| claim::abandoned(tx, job, limit, &self.path_name()))
+        self.read("looking for abandoned items", |tx| claim::abandoned(tx, job, limit, self.path_name()))
     }
 
     fn counts(&self, job: JobId) -> Result<JobCounts, StoreError> {
-        self.read("reading counts", |tx| read_counts(tx, job, &self.path_name()))
+        self.read("reading counts", |tx| read_counts(tx, job, self.path_name()))
     }
 
     fn waiting(&self, job: JobId, now: DateTime<Utc>) -> Result<usize, StoreError> {
@@ -110,7 +109,7 @@ impl Store for SqliteStore {
     }
 
     fn payload(&self, job: JobId, seq: u64) -> Result<Payload, StoreError> {
-        self.read("reading an item's input", |tx| read::payload(tx, job, seq, &self.path_name()))
+        self.read("reading an item's input", |tx| read::payload(tx, job, seq, self.path_name()))
     }
 
     fn history(&self, job: JobId, seqs: RangeInclusive<u64>) -> Result<Vec<HistoryRow>, StoreError> {
@@ -134,7 +133,7 @@ impl Store for SqliteStore {
     }
 
     fn recount(&self, job: JobId) -> Result<JobCounts, StoreError> {
-        self.read("counting anew", |tx| read::recount(tx, job, &self.path_name()))
+        self.read("counting anew", |tx| read::recount(tx, job, self.path_name()))
     }
 
     fn check_files(&self) -> Result<Vec<String>, StoreError> {

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -125,6 +125,30 @@ fn two_openers_share_one_store() {
         claimers.into_iter().map(|claimer| claimer.join().unwrap()).sum()
     });
     assert_eq!(seen, 5);
+}
+
+#[test]
+fn by_whichever_path_it_is_opened_it_is_one_store() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    let link = folder.path().join("link.db");
+    symlink("workitem.db", &link).unwrap();
+    let linked = SqliteStore::create(&link).unwrap();
+    // The other tests of this file name their stores from the root.
+    std::env::set_current_dir(folder.path()).unwrap();
+    let near = SqliteStore::open("workitem.db".as_ref()).unwrap();
+    std::env::set_current_dir("/").unwrap();
+
+    let lock = store.lock_job(&job, &common_runner()).unwrap();
+    for (seq, other) in (1..).zip([&linked, &near]) {
+        assert!(matches!(other.lock_job(&job, &common_runner()), Err(StoreError::Busy { .. })));
+        let name = BlobName { job: job.id, seq, attempt: 1, stream: StreamKind::Stdout };
+        other.create(name).unwrap().finish().unwrap();
+        assert!(store.open(name).is_ok());
+    }
+    drop(lock);
+    assert_eq!((linked.name(), near.name()), (link.display().to_string(), "workitem.db".into()));
 }
 
 #[test]
