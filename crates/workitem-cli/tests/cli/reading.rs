@@ -42,6 +42,7 @@ fn items_that_are_added_are_printed_in_their_order() {
          echo out $WORKITEM_ID",
     );
     let run = shop.spawn(&["map", "--job", "job", "-j", "3", "--keep-order", "--", "./agent"], lines(1..=3));
+    shop.await_job();
     eventually("two are given up", || shop.counts("job")[4] == 2);
     shop.ask(&["dlq", "retry", "job", "--no-run"]).exits(0);
     eventually("both were run again", || completed(&shop) == 2);
@@ -54,6 +55,7 @@ fn what_waits_for_its_turn_is_printed_when_the_run_is_stopped() {
     let shop = Workshop::new();
     shop.script("agent", FIRST_WAITS);
     let run = shop.spawn(&["map", "--job", "job", "-j", "2", "--keep-order", "--", "./agent"], lines(1..=4));
+    shop.await_job();
     eventually("the others are done", || completed(&shop) == 3);
     run.signal(Signal::INT);
     assert_eq!(run.wait().exits(4).lines(), ["out 2", "out 3", "out 4"]);
