@@ -1,14 +1,13 @@
 //! Output too long for a row, a file for each stream.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::PathBuf;
 
 use workitem_store::{BlobName, BlobWriter, Blobs, JobId, StoreError};
 
-use crate::SqliteStore;
 use crate::error::medium;
+use crate::{SqliteStore, private};
 
 impl SqliteStore {
     fn blob_path(&self, name: BlobName) -> PathBuf {
@@ -34,17 +33,18 @@ impl Blobs for SqliteStore {
     fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, StoreError> {
         let path = self.blob_path(name);
         let create = || {
+            private::folder(&self.beside(".output"), self.owner())?;
             if let Some(folder) = path.parent() {
-                DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+                private::folder(folder, self.owner())?;
             }
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&path)
+            private::options().write(true).create(true).truncate(true).open(&path)
         };
         let file = create().map_err(|error| self.file_error(&format!("keeping output {name}"), error))?;
-        Ok(Box::new(BlobFile { file: BufWriter::new(file), path }))
+        Ok(Box::new(BlobFile { file: BufWriter::new(file), path, is_finished: false }))
     }
 
     fn open(&self, name: BlobName) -> Result<Box<dyn Read + Send>, StoreError> {
-        let opened = File::open(self.blob_path(name));
+        let opened = private::options().read(true).open(self.blob_path(name));
         let file = opened.map_err(|error| self.file_error(&format!("reading output {name}"), error))?;
         Ok(Box::new(file))
     }
@@ -53,6 +53,7 @@ impl Blobs for SqliteStore {
 struct BlobFile {
     file: BufWriter<File>,
     path: PathBuf,
+    is_finished: bool,
 }
 
 impl Write for BlobFile {
@@ -73,6 +74,16 @@ impl BlobWriter for BlobFile {
         for folder in self.path.ancestors().skip(1).take(3) {
             File::open(folder)?.sync_all()?;
         }
+        self.is_finished = true;
         Ok(())
+    }
+}
+
+impl Drop for BlobFile {
+    fn drop(&mut self) {
+        if !self.is_finished {
+            // Nobody refers to it. If it cannot be removed either, it only takes up room.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }

@@ -32,6 +32,7 @@ mod error;
 mod letters;
 mod lock;
 mod open;
+mod private;
 mod read;
 mod record;
 mod rows;

@@ -1,13 +1,14 @@
 //! One orchestrator per job: an exclusive lock on a file, which the kernel lets go when its process ends.
 
-use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::fs::{File, TryLockError};
 use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use workitem_store::{JobLock, Runner};
+
+use crate::private;
 
 /// How long to wait for a lock: one who only looks holds it for a moment.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -18,8 +19,8 @@ pub struct FileLock(#[expect(dead_code, reason = "closing the file lets go of th
 impl JobLock for FileLock {}
 
 /// Takes the lock, or says who has it.
-pub fn take(path: &Path, runner: &Runner) -> io::Result<Result<FileLock, Runner>> {
-    let mut file = open(path)?;
+pub fn take(path: &Path, owner: u32, runner: &Runner) -> io::Result<Result<FileLock, Runner>> {
+    let mut file = open(path, owner)?;
     let started = Instant::now();
     while let Err(error) = file.try_lock() {
         match error {
@@ -36,7 +37,7 @@ pub fn take(path: &Path, runner: &Runner) -> io::Result<Result<FileLock, Runner>
 
 /// Who has the lock, if anybody does.
 pub fn look(path: &Path) -> io::Result<Option<Runner>> {
-    let mut file = match OpenOptions::new().read(true).open(path) {
+    let mut file = match private::options().read(true).open(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
@@ -47,11 +48,11 @@ pub fn look(path: &Path) -> io::Result<Option<Runner>> {
     }
 }
 
-fn open(path: &Path) -> io::Result<File> {
+fn open(path: &Path, owner: u32) -> io::Result<File> {
     if let Some(folder) = path.parent() {
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        private::folder(folder, owner)?;
     }
-    OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(path)
+    private::options().read(true).write(true).create(true).truncate(false).open(path)
 }
 
 /// What the holder of the lock has written. For a moment after it took the lock, that is nothing.

@@ -32,6 +32,7 @@ pub struct SqliteStore {
     /// The file itself, by whichever link and from whichever folder it was opened.
     path: PathBuf,
     identity: String,
+    owner: u32,
     writer: Mutex<Connection>,
     reader: Mutex<Connection>,
 }
@@ -67,7 +68,7 @@ impl SqliteStore {
             let file = fs::metadata(&path).map_err(unreadable)?;
             let identity = format!("{:x}-{:x}", file.dev(), file.ino());
             let (name, path) = (name.clone(), path.clone());
-            Ok(Self { name, path, identity, writer: Mutex::new(writer), reader })
+            Ok(Self { name, path, identity, owner: file.uid(), writer: Mutex::new(writer), reader })
         };
         let started = Instant::now();
         loop {
@@ -91,6 +92,11 @@ impl SqliteStore {
     /// Device and inode of the file: they stay when it is moved, and a copy has others.
     pub(crate) fn file_identity(&self) -> &str {
         &self.identity
+    }
+
+    /// Whom the file belongs to.
+    pub(crate) const fn owner(&self) -> u32 {
+        self.owner
     }
 
     pub(crate) fn path_name(&self) -> &str {

@@ -48,7 +48,7 @@ impl Store for SqliteStore {
     }
 
     fn lock_job(&self, job: &Job, runner: &Runner) -> Result<Box<dyn JobLock>, StoreError> {
-        let taken = lock::take(&self.lock_path(job), runner);
+        let taken = lock::take(&self.lock_path(job), self.owner(), runner);
         match taken.map_err(|error| self.file_error("locking a job", error))? {
             Ok(lock) => Ok(Box::new(lock)),
             Err(by) => Err(StoreError::Busy { job: job.name.clone(), by: by.to_string() }),

@@ -2,7 +2,7 @@
 #![cfg(test)]
 
 use std::fs;
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 
 use rusqlite::Connection;
@@ -49,6 +49,47 @@ fn only_the_owner_may_read_it() {
 fn common_runner() -> workitem_store::Runner {
     let since = chrono::DateTime::UNIX_EPOCH;
     workitem_store::Runner { process: std::process::id(), since, settled_before: 0 }
+}
+
+#[test]
+fn what_another_user_has_put_beside_it_is_refused() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    let beside = |suffix: &str| folder.path().join(format!("workitem.db{suffix}"));
+    // Only root can give a folder away; anybody else can let a link lead to one of root.
+    for suffix in [".output", ".locks"] {
+        if fs::metadata(&path).unwrap().uid() == 0 {
+            fs::create_dir(beside(suffix)).unwrap();
+            chown(beside(suffix), Some(54_321), None).unwrap();
+        } else {
+            symlink("/", beside(suffix)).unwrap();
+        }
+    }
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    for refused in [store.create(name).err(), store.lock_job(&job, &common_runner()).err()] {
+        let refused = refused.unwrap().to_string();
+        assert!(refused.contains("belongs to another user"), "{refused}");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_file_is_not_followed() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    let precious = folder.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    for suffix in [".output/1/1-1.stdout", ".locks/1"] {
+        let link = folder.path().join(format!("workitem.db{suffix}"));
+        fs::create_dir_all(link.parent().unwrap()).unwrap();
+        symlink(&precious, link).unwrap();
+    }
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    assert!(store.create(name).is_err());
+    assert!(store.open(name).is_err());
+    assert!(store.lock_job(&job, &common_runner()).is_err());
+    assert_eq!(fs::read(&precious).unwrap(), b"precious");
 }
 
 #[test]

@@ -123,7 +123,7 @@ pub trait Blobs: Send + Sync {
 
 /// A blob being written.
 pub trait BlobWriter: Write + Send {
-    /// Makes the blob durable. Without it the blob is rubbish.
+    /// Makes the blob durable. One that is dropped without it, or for which it failed, is removed.
     ///
     /// # Errors
     ///

@@ -139,7 +139,10 @@ pub fn long_output_goes_to_blobs(store: &dyn Store) {
     let mut text = String::new();
     store.open(name).unwrap().read_to_string(&mut text).unwrap();
     assert_eq!(text, "long output");
-    assert!(store.open(BlobName { attempt: 2, ..name }).is_err());
+    let unfinished = BlobName { attempt: 2, ..name };
+    assert!(store.open(unfinished).is_err());
+    store.create(unfinished).unwrap().write_all(b"half").unwrap();
+    assert!(store.open(unfinished).is_err(), "a blob that is dropped is gone");
     assert_sound(store, &job);
     store.delete_job(job.id).unwrap();
     assert!(store.open(name).is_err(), "a deleted job leaves no blobs");

@@ -1,0 +1,31 @@
+//! What stands beside the store's file: only its owner may read it, and nobody else can have put it there.
+
+use std::fs::{self, DirBuilder, Metadata, OpenOptions};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::Path;
+
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
+
+/// Makes the folder. One that is there already must belong to the owner of the store or to this user, and
+/// so must the link that leads to it: anybody else could have it lead anywhere.
+pub fn folder(path: &Path, owner: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    let ours = [owner, geteuid().as_raw()];
+    let is_foreign = |found: &Metadata| !ours.contains(&found.uid());
+    match [fs::symlink_metadata(path)?, fs::metadata(path)?].iter().find(|found| is_foreign(found)) {
+        Some(found) => {
+            let what = format!("the folder {} belongs to another user, {}", path.display(), found.uid());
+            Err(io::Error::new(io::ErrorKind::PermissionDenied, what))
+        }
+        None => Ok(()),
+    }
+}
+
+/// For a file in such a folder. A link in its place is an error.
+pub fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
+    options
+}
