@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -187,7 +187,7 @@ pub enum DlqCommand {
 
 #[derive(Debug, Args)]
 pub struct MapArgs {
-    /// Read items from FILE; its ending says how: .txt .jsonl .json .csv
+    /// Read items from FILE, - is standard input; its ending says how: .txt .jsonl .json .csv
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
     /// How the input is written, when its name does not say
@@ -213,6 +213,13 @@ pub struct MapArgs {
     /// The command to run for each item
     #[arg(last = true, required = true, value_name = "COMMAND")]
     pub command: Vec<String>,
+}
+
+impl MapArgs {
+    /// The file to read items from; nothing for standard input.
+    pub fn file(&self) -> Option<&Path> {
+        self.input.as_deref().filter(|path| *path != "-")
+    }
 }
 
 /// How to run a job. `resume` takes what is not given from when the job was made.

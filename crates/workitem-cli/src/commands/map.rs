@@ -22,6 +22,11 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let template = template_of(&args.command)?;
     let folder = std::env::current_dir()
         .map_err(|error| Error::system(format!("failed to find the current folder: {error}")))?;
+    if folder.to_str().is_none() {
+        // It is kept with the job, as JSON.
+        let what = format!("no job can run in {}: the path of the folder is not UTF-8", folder.display());
+        return Err(Error::usage(what));
+    }
     let mut input = reader(args)?;
     let run = RunSpec::default().with(&args.run);
     let spec = Spec { command: args.command.clone(), folder, named: args.job.is_some(), run };
@@ -29,7 +34,7 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let interrupted =
         Error::interrupted("interrupted while storing the input").next("run the same `workitem map` again");
     let listener = listen(&interrupted, &args.run)?;
-    if args.input.is_none() && stdin().is_terminal() && !args.run.quiet {
+    if args.file().is_none() && stdin().is_terminal() && !args.run.quiet {
         tell!("reading items from the terminal, one a line; end with Ctrl-D");
     }
     let mut source = Source { input: &mut input, template: &template, skip_bad: args.skip_bad };
@@ -122,5 +127,5 @@ fn tell_submitted(job: &Job, submitted: &Submitted, args: &RunArgs) {
 fn reader(args: &MapArgs) -> Result<Reader, Error> {
     let format = if args.null { Some(Format::Nul) } else { args.format };
     let options = input::Options { format, json_path: args.json_path.clone(), id_from: args.id_from.clone() };
-    Ok(Reader::open(args.input.as_deref(), &options)?)
+    Ok(Reader::open(args.file(), &options)?)
 }

@@ -51,8 +51,9 @@ fn items_come_in_any_format() {
     let file = |name: &str, contents: &str| shop.write(name, contents).display().to_string();
     let document = r#"{"pages": [{"id": "p1"}, {"id": "p2"}], "more": 1}"#;
     let text = "one\n\n two \r\nlast";
-    let inputs: [(&[&str], &str, &[&str]); 12] = [
+    let inputs: [(&[&str], &str, &[&str]); 13] = [
         (&[], text, &["one", "", " two \r", "last"]),
+        (&["-i", "-"], "x\n", &["x"]),
         (&["--input", &file("a.txt", text)], "", &["one", "", " two \r", "last"]),
         (&["--input", &file("a.list", "x\n")], "", &["x"]),
         (&["-0"], "a\nb\0\0c", &["a\nb", "", "c"]),
@@ -78,7 +79,7 @@ fn items_come_in_any_format() {
         let printed: Vec<&str> = output.text().split_terminator('\0').collect();
         assert_eq!(printed, expected, "{options:?}");
     }
-    assert_eq!(shop.ask(&["jobs", "--json"]).exits(0).json_lines().len(), 12);
+    assert_eq!(shop.ask(&["jobs", "--json"]).exits(0).json_lines().len(), 13);
 }
 
 #[test]

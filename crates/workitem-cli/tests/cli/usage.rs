@@ -54,6 +54,13 @@ fn a_command_line_that_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_named_is_refused() {
+    let shop = Workshop::new();
+    let output = shop.sh("d=$(printf 'x\\377') && mkdir \"$d\" && cd \"$d\" && workitem map -- true", "x\n");
+    output.complains(2, &["the path of the folder is not UTF-8"]);
+}
+
+#[test]
 fn an_input_that_cannot_be_read_is_refused() {
     refused(&["-i", "none.txt"], &TOUCH, "", &["could not open none.txt: No such file"]);
     refused(&["-i", "."], &TOUCH, "", &["could not read .: Is a directory"]);
