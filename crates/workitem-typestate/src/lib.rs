@@ -21,8 +21,10 @@
 //!
 //! ```compile_fail
 //! # use workitem_typestate::WorkItem;
-//! # let result: Box<workitem_types::AgentResult> = unimplemented!();
-//! WorkItem::new("42").complete(result);
+//! # use workitem_types::AgentResult;
+//! fn cheat(result: Box<AgentResult>) {
+//!     let _ = WorkItem::new("42").complete(result);
+//! }
 //! ```
 //!
 //! # Doors
