@@ -49,7 +49,22 @@ pub fn medium(store: &str, what: &str, error: io::Error) -> StoreError {
     StoreError::Engine { store: store.to_owned(), what, source: Some(Box::new(error)) }
 }
 
+/// The column, and what is wrong with the value in it, if that is what the error says.
+pub fn misfit(error: &rusqlite::Error) -> Option<(usize, String)> {
+    use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
+    match error {
+        FromSqlConversionFailure(column, _, why) => Some((*column, why.to_string())),
+        IntegralValueOutOfRange(column, value) => Some((*column, format!("{value} is out of range"))),
+        InvalidColumnType(column, _, found) => Some((*column, format!("it is of type {found}"))),
+        Utf8Error(column, why) => Some((*column, why.to_string())),
+        _ => None,
+    }
+}
+
 fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
+    if let Some((_, why)) = misfit(&error) {
+        return StoreError::Damaged { store: store.to_owned(), what: format!("{what}: {why}") };
+    }
     let told = match error.sqlite_error_code() {
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
             return StoreError::Damaged { store: store.to_owned(), what: format!("{what}: {error}") };

@@ -42,10 +42,11 @@ pub fn history(
     job: JobId,
     seqs: RangeInclusive<u64>,
 ) -> Result<Vec<HistoryRow>, Failure> {
+    let [first, last] = bounds(&seqs);
     let mut query = tx.prepare_cached(&format!(
         "SELECT {HISTORY} FROM history WHERE job = ? AND seq BETWEEN ? AND ? ORDER BY seq, version"
     ))?;
-    let rows = query.query_map(params![job.0, seqs.start(), seqs.end()], rows::history)?;
+    let rows = query.query_map(params![job.0, first, last], rows::history)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -54,10 +55,11 @@ pub fn attempts(
     job: JobId,
     seqs: RangeInclusive<u64>,
 ) -> Result<Vec<AttemptRow>, Failure> {
+    let [first, last] = bounds(&seqs);
     let mut query = tx.prepare_cached(&format!(
         "SELECT {ATTEMPT} FROM attempts WHERE job = ? AND seq BETWEEN ? AND ? ORDER BY seq, attempt"
     ))?;
-    let rows = query.query_map(params![job.0, seqs.start(), seqs.end()], rows::attempt)?;
+    let rows = query.query_map(params![job.0, first, last], rows::attempt)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
@@ -103,8 +105,30 @@ pub fn recount(tx: &Transaction<'_>, job: JobId, store: &str) -> Result<JobCount
     Ok(counts)
 }
 
-pub fn check(tx: &Transaction<'_>) -> Result<Vec<String>, Failure> {
+/// SQLite's own check, and items without an input or the other way round.
+pub fn check(tx: &Transaction<'_>, job: JobId) -> Result<Vec<String>, Failure> {
     let mut check = tx.prepare("PRAGMA integrity_check")?;
     let lines = check.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()?;
-    Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    let mut problems: Vec<String> = lines.into_iter().filter(|line| line != "ok").collect();
+    for seq in without(tx, job, "items", "payloads")? {
+        problems.push(format!("item {seq} has no input"));
+    }
+    for seq in without(tx, job, "payloads", "items")? {
+        problems.push(format!("there is an input of item {seq}, but no such item"));
+    }
+    Ok(problems)
+}
+
+/// The items that stand in one table and not in the other.
+fn without(tx: &Transaction<'_>, job: JobId, table: &str, other: &str) -> Result<Vec<i64>, Failure> {
+    let mut missing = tx.prepare(&format!(
+        "SELECT seq FROM {table} t WHERE job = ? AND NOT EXISTS
+         (SELECT 1 FROM {other} o WHERE o.job = t.job AND o.seq = t.seq)"
+    ))?;
+    Ok(missing.query_map([job.0], |row| row.get(0))?.collect::<Result<_, _>>()?)
+}
+
+/// The greatest number that SQLite knows stands for all that are greater.
+fn bounds(seqs: &RangeInclusive<u64>) -> [i64; 2] {
+    [*seqs.start(), *seqs.end()].map(|seq| i64::try_from(seq).unwrap_or(i64::MAX))
 }

@@ -9,11 +9,16 @@ use workitem_types::{
 };
 
 use crate::codes::{event_kind, status_kind};
+use crate::error::misfit;
 
 /// What [`item`] reads, in its order.
 pub const ITEM: &str = "i.seq, i.id, i.version, i.status, i.attempts, i.failures, i.text, i.at, i.result, i.crashes, i.run_at, i.origin";
 
 pub fn item(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
+    named("item", "items", row, item_row)
+}
+
+fn item_row(row: &Row<'_>) -> rusqlite::Result<ItemRow> {
     let (attempts, failures) = (row.get(4)?, row.get(5)?);
     let run_at: i64 = row.get(10)?;
     Ok(ItemRow {
@@ -38,7 +43,7 @@ fn status(row: &Row<'_>, failures: usize) -> rusqlite::Result<WorkItemStatus> {
         StatusKind::InProgress => {
             WorkItemStatus::InProgress { agent_id: row.get(6)?, started_at: time(7, row.get(7)?)? }
         }
-        StatusKind::Completed => WorkItemStatus::Completed { result: result(8, row.get_ref(8)?.as_str()?)? },
+        StatusKind::Completed => WorkItemStatus::Completed { result: result(8, row)? },
         StatusKind::Failed => WorkItemStatus::Failed { error: row.get(6)?, retry_count: failures },
         StatusKind::DeadLettered => WorkItemStatus::DeadLettered {
             error: row.get(6)?,
@@ -67,12 +72,14 @@ pub fn status_columns(status: &WorkItemStatus) -> (Option<&str>, Option<i64>, Op
 pub const HISTORY: &str = "seq, version, event, payload, at, cause";
 
 pub fn history(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
+    named("item", "history", row, history_row)
+}
+
+fn history_row(row: &Row<'_>) -> rusqlite::Result<HistoryRow> {
     let kind = event_kind(row.get(2)?).ok_or_else(|| bad(2, "no such event"))?;
     let event = match kind {
         EventKind::AgentStart => WorkItemEvent::AgentStart { agent_id: row.get(3)? },
-        EventKind::AgentComplete => {
-            WorkItemEvent::AgentComplete { result: result(3, row.get_ref(3)?.as_str()?)? }
-        }
+        EventKind::AgentComplete => WorkItemEvent::AgentComplete { result: result(3, row)? },
         EventKind::AgentFailed => WorkItemEvent::AgentFailed { error: row.get(3)? },
         EventKind::Interrupt => WorkItemEvent::Interrupt,
         EventKind::Retry => WorkItemEvent::Retry,
@@ -104,6 +111,10 @@ pub const ATTEMPT: &str =
     "seq, attempt, stdout, stdout_blob, stdout_total, stderr, stderr_blob, stderr_total";
 
 pub fn attempt(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
+    named("item", "attempts", row, attempt_row)
+}
+
+fn attempt_row(row: &Row<'_>) -> rusqlite::Result<AttemptRow> {
     let stream = |first: usize| -> rusqlite::Result<Captured> {
         let kept = match row.get(first + 1)? {
             Some(len) => Kept::Blob { len },
@@ -157,10 +168,26 @@ fn result_json(result: &AgentResult) -> String {
     })
 }
 
-fn result(column: usize, json: &str) -> rusqlite::Result<Box<AgentResult>> {
-    serde_json::from_str(json).map_err(|error| bad(column, error))
+fn result(column: usize, row: &Row<'_>) -> rusqlite::Result<Box<AgentResult>> {
+    let json: String = row.get(column)?;
+    serde_json::from_str(&json).map_err(|error| bad(column, error))
 }
 
-fn bad(column: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
+/// Reads a row whose first column is its number. If a value makes no sense, the error says where it is.
+pub fn named<T>(
+    what: &str,
+    table: &str,
+    row: &Row<'_>,
+    read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<T> {
+    read(row).map_err(|error| {
+        let Some((column, why)) = misfit(&error) else { return error };
+        let number: i64 = row.get(0).unwrap_or_default();
+        let name = row.as_ref().column_name(column).unwrap_or("?");
+        bad(column, format!("{what} {number}: `{table}.{name}`: {why}"))
+    })
+}
+
+pub fn bad(column: usize, why: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> rusqlite::Error {
     rusqlite::Error::FromSqlConversionFailure(column, Type::Null, why.into())
 }

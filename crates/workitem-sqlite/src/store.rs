@@ -136,7 +136,7 @@ impl Store for SqliteStore {
         self.read("counting anew", |tx| read::recount(tx, job, self.path_name()))
     }
 
-    fn check_files(&self) -> Result<Vec<String>, StoreError> {
-        self.read("checking the file", read::check)
+    fn check_files(&self, job: JobId) -> Result<Vec<String>, StoreError> {
+        self.read("checking the file", |tx| read::check(tx, job))
     }
 }

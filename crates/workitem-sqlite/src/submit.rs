@@ -1,20 +1,23 @@
 //! Jobs and their input.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
-use serde_json::Value;
 use workitem_store::{Job, JobId, NewItem, NewJob, Skipped, StoreError, check_item, whole_micros};
 
 use crate::error::Failure;
-use crate::rows::{micros, time};
+use crate::rows::{bad, micros, named, time};
 
 const JOB: &str = "id, name, spec, created_at, digest";
 
 fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
+    named("job", "jobs", row, job_row)
+}
+
+fn job_row(row: &Row<'_>) -> rusqlite::Result<Job> {
     let spec: String = row.get(2)?;
     Ok(Job {
         id: JobId(row.get(0)?),
         name: row.get(1)?,
-        spec: serde_json::from_str(&spec).unwrap_or(Value::Null),
+        spec: serde_json::from_str(&spec).map_err(|error| bad(2, error))?,
         created_at: time(3, row.get(3)?)?,
         digest: row.get(4)?,
     })

@@ -10,15 +10,19 @@ use serde_json::Value;
 use tempfile::tempdir;
 use workitem_sqlite::SqliteStore;
 use workitem_store::{
-    BlobName, Blobs, ClaimRequest, Job, NewItem, NewJob, Store, StoreError, StreamKind, verify,
+    BlobName, Blobs, ClaimRequest, ItemQuery, Job, NewItem, NewJob, Store, StoreError, StreamKind, verify,
 };
 
 fn with_job(path: &Path) -> (SqliteStore, Job) {
+    with_items(path, 5)
+}
+
+fn with_items(path: &Path, items: usize) -> (SqliteStore, Job) {
     let store = SqliteStore::create(path).unwrap();
     let now = chrono::DateTime::UNIX_EPOCH;
     let job = store.create_job(&NewJob { name: Some("job".into()), spec: Value::Null, now }).unwrap();
     let items: Vec<NewItem> =
-        (1..=5).map(|n| NewItem { id: n.to_string().into(), payload: "input".into() }).collect();
+        (1..=items).map(|n| NewItem { id: n.to_string().into(), payload: "input".into() }).collect();
     store.submit(job.id, &items).unwrap();
     store.seal(job.id, "digest").unwrap();
     (store, job)
@@ -219,6 +223,12 @@ fn verify_finds_what_was_tampered_with() {
             "item `3`: there is output of attempt 1",
         ),
         ("INSERT INTO attempts VALUES (1, 1, 1, x'', 5, 5, x'', NULL, 0)", "item `1`: 1/1-1.stdout"),
+        ("INSERT INTO attempts VALUES (1, 6, 1, x'', NULL, 0, x'', NULL, 0)", "of item 6, but no such item"),
+        ("INSERT INTO history VALUES (1, 9999999, 1, 4, NULL, 0, NULL)", "of item 9999999, but no such item"),
+        ("INSERT INTO history VALUES (1, 0, 1, 4, NULL, 0, NULL)", "of item 0, but no such item"),
+        ("DELETE FROM items WHERE seq = 1", "of item 1, but no such item"),
+        ("INSERT INTO payloads VALUES (1, 6, 'null')", "there is an input of item 6, but no such item"),
+        ("DELETE FROM payloads WHERE seq = 4", "item 4 has no input"),
     ];
     for (statement, words) in tampered {
         let folder = tempdir().unwrap();
@@ -231,4 +241,67 @@ fn verify_finds_what_was_tampered_with() {
         let audit = verify(&store, &job).unwrap();
         assert!(audit.problems.iter().any(|problem| problem.contains(words)), "{statement}: {audit:?}");
     }
+}
+
+/// Values that the program never writes, and where they are said to be.
+#[test]
+fn a_row_that_makes_no_sense_is_damage_and_is_named() {
+    let senseless = [
+        ("UPDATE items SET status = 7 WHERE seq = 2", "item 2: `items.status`: no such state"),
+        ("UPDATE items SET attempts = -1 WHERE seq = 2", "item 2: `items.attempts`: -1 is out of range"),
+        ("UPDATE items SET text = NULL WHERE seq = 2", "item 2: `items.text`: it is of type Null"),
+        ("UPDATE items SET at = 9223372036854775807 WHERE seq = 2", "item 2: `items.at`: no such time"),
+        ("UPDATE items SET id = CAST(x'ff' AS TEXT) WHERE seq = 2", "item 2: `items.id`: invalid utf-8"),
+        ("UPDATE items SET status = 2, result = '{' WHERE seq = 2", "item 2: `items.result`: EOF"),
+        ("UPDATE items SET status = 2, result = NULL WHERE seq = 2", "item 2: `items.result`: it is of type"),
+        ("UPDATE history SET event = 7 WHERE seq = 2", "item 2: `history.event`: no such event"),
+        ("UPDATE history SET cause = 'why' WHERE seq = 2", "item 2: `history.cause`: expected value"),
+        (
+            "INSERT INTO attempts VALUES (1, 2, 1, x'', NULL, -1, x'', NULL, 0)",
+            "item 2: `attempts.stdout_total`",
+        ),
+        ("UPDATE jobs SET spec = '{'", "job 1: `jobs.spec`: EOF"),
+        ("UPDATE jobs SET pending = -1", "-1 is out of range"),
+    ];
+    for (statement, words) in senseless {
+        let folder = tempdir().unwrap();
+        let path = folder.path().join("workitem.db");
+        let (store, job) = with_job(&path);
+        let request = ClaimRequest::new(job.id, "agent-1", 2, chrono::DateTime::UNIX_EPOCH);
+        assert_eq!(store.claim(&request).unwrap().claims.len(), 2);
+        assert!(Connection::open(&path).unwrap().execute(statement, []).unwrap() > 0);
+        let read = || {
+            store.job("job")?;
+            store.counts(job.id)?;
+            store.items(job.id, &ItemQuery { status: None, after: 0, limit: 10 })?;
+            store.history(job.id, 1..=5)?;
+            store.attempts(job.id, 1..=5)
+        };
+        let refused = read().unwrap_err();
+        assert!(matches!(&refused, StoreError::Damaged { what, .. } if what.contains(words)), "{refused}");
+    }
+}
+
+#[test]
+fn verify_goes_on_behind_what_cannot_be_read() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_items(&path, 3_500);
+    let damage = [
+        "UPDATE items SET status = 7 WHERE seq = 500",
+        "INSERT INTO history VALUES (1, 1500, 1, 7, NULL, 0, NULL)",
+        "UPDATE items SET failures = 3 WHERE seq = 2500",
+        "INSERT INTO attempts VALUES (1, 3501, 1, x'', NULL, 0, x'', NULL, 0)",
+    ];
+    for statement in damage {
+        assert_eq!(Connection::open(&path).unwrap().execute(statement, []).unwrap(), 1);
+    }
+    let audit = verify(&store, &job).unwrap();
+    assert_eq!(audit.items, 2_500, "all but those on the first page");
+    for words in
+        ["item 500: `items.status`", "item 1500: `history.event`", "item `2500`: its history", "3501"]
+    {
+        assert!(audit.problems.iter().any(|problem| problem.contains(words)), "{words}: {audit:?}");
+    }
+    assert_eq!(audit.found, damage.len() + 1, "and the counts: {audit:?}");
 }

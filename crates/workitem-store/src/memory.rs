@@ -378,7 +378,7 @@ impl Store for MemoryStore {
         Ok(counts)
     }
 
-    fn check_files(&self) -> Result<Vec<String>, StoreError> {
+    fn check_files(&self, _: JobId) -> Result<Vec<String>, StoreError> {
         Ok(Vec::new())
     }
 }

@@ -209,12 +209,13 @@ pub trait Store: Blobs {
     /// See [`Store`].
     fn recount(&self, job: JobId) -> Result<JobCounts, StoreError>;
 
-    /// The engine's own check of its files: what is wrong, a line each.
+    /// The engine's own check of its files, and that every item of the job has an input and every input an
+    /// item: what is wrong, a line each.
     ///
     /// # Errors
     ///
     /// See [`Store`].
-    fn check_files(&self) -> Result<Vec<String>, StoreError>;
+    fn check_files(&self, job: JobId) -> Result<Vec<String>, StoreError>;
 }
 
 /// Held while a process runs a job; dropping it lets go.

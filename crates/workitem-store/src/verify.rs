@@ -1,8 +1,9 @@
 //! Does what the store says follow from what happened? The history is replayed through the dynamic
 //! machine, which is not the code that wrote it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::RangeInclusive;
 
 use workitem_dynamic::apply_item;
 use workitem_types::WorkItemRecord;
@@ -44,41 +45,88 @@ impl Audit {
 }
 
 /// Audits one job: every item's history leads to the item as it is stored, no event is missing or
-/// there twice, kept output is there in full, the counts are those of the items, and the engine finds
-/// its files sound. Meant for a job that is not running: of a running one it sees different moments.
+/// there twice, there is no trace of items that do not exist, kept output is there in full, the counts are
+/// those of the items, and the engine finds its files sound. What is too damaged to be read is a problem
+/// like any other, and the rest is audited.
+///
+/// Meant for a job that is not running, so the caller holds its lock: of a running one this sees different
+/// moments.
 ///
 /// # Errors
 ///
-/// [`StoreError`] if the store cannot be read.
+/// [`StoreError`] if the store cannot be read for another reason than damage.
 pub fn verify(store: &dyn Store, job: &Job) -> Result<Audit, StoreError> {
     let mut audit = Audit::default();
-    for problem in store.check_files()? {
+    for problem in audit.read(store.check_files(job.id))?.unwrap_or_default() {
         audit.problem(problem);
     }
-    let mut after = 0;
+    let (kept, counted) = (audit.read(store.counts(job.id))?, audit.read(store.recount(job.id))?);
+    // Positions have no gaps, so that this is the last one, if anything can be believed.
+    let last = counted.as_ref().or(kept.as_ref()).map_or(0, |counts| counts.by_status.total()) as u64;
+    let mut first: u64 = 0;
     loop {
-        let page = store.items(job.id, &ItemQuery { status: None, after, limit: PAGE })?;
-        let (Some(first), Some(last)) = (page.first(), page.last()) else { break };
-        let seqs = first.seq..=last.seq;
-        let mut histories = by_seq(store.history(job.id, seqs.clone())?, |row| row.seq);
-        let mut attempts = by_seq(store.attempts(job.id, seqs)?, |row| row.seq);
-        after = last.seq;
-        for item in page {
-            audit.items += 1;
-            replay(&mut audit, &item, histories.remove(&item.seq).unwrap_or_default());
-            for attempt in attempts.remove(&item.seq).unwrap_or_default() {
-                check_output(&mut audit, store, job, &item, &attempt);
-            }
+        let after = first.saturating_sub(1);
+        let page = audit.read(store.items(job.id, &ItemQuery { status: None, after, limit: PAGE }))?;
+        let end = match page.as_ref().map(|page| page.last()) {
+            Some(None) => break,
+            Some(Some(item)) => item.seq,
+            None if after < last => after + PAGE as u64,
+            None => break,
+        };
+        if let Some(page) = page {
+            audit.page(store, job, page, first..=end)?;
         }
-        for seq in histories.into_keys().chain(attempts.into_keys()) {
-            audit.problem(format!("there is a history or output of item {seq}, but no such item"));
-        }
+        first = end + 1;
     }
-    let (kept, counted) = (store.counts(job.id)?, store.recount(job.id)?);
-    if kept != counted {
+    audit.page(store, job, Vec::new(), first..=u64::MAX)?;
+    if let (Some(kept), Some(counted)) = (kept, counted)
+        && kept != counted
+    {
         audit.problem(format!("the counts kept are {kept:?}, counted anew they are {counted:?}"));
     }
     Ok(audit)
+}
+
+impl Audit {
+    /// What was read; nothing if it is damaged, which is noted.
+    fn read<T>(&mut self, read: Result<T, StoreError>) -> Result<Option<T>, StoreError> {
+        match read {
+            Err(StoreError::Damaged { what, .. }) => {
+                self.problem(what);
+                Ok(None)
+            }
+            read => read.map(Some),
+        }
+    }
+
+    /// Audits all items at these positions, and that nothing else is there.
+    fn page(
+        &mut self,
+        store: &dyn Store,
+        job: &Job,
+        items: Vec<ItemRow>,
+        seqs: RangeInclusive<u64>,
+    ) -> Result<(), StoreError> {
+        let histories = self.read(store.history(job.id, seqs.clone()))?;
+        let mut histories = histories.map(|rows| by_seq(rows, |row| row.seq));
+        let attempts = self.read(store.attempts(job.id, seqs))?;
+        let mut attempts = by_seq(attempts.unwrap_or_default(), |row| row.seq);
+        for item in items {
+            self.items += 1;
+            if let Some(histories) = &mut histories {
+                replay(self, &item, histories.remove(&item.seq).unwrap_or_default());
+            }
+            for attempt in attempts.remove(&item.seq).unwrap_or_default() {
+                check_output(self, store, job, &item, &attempt);
+            }
+        }
+        let stray: BTreeSet<u64> =
+            histories.unwrap_or_default().into_keys().chain(attempts.into_keys()).collect();
+        for seq in stray {
+            self.problem(format!("there is a history or output of item {seq}, but no such item"));
+        }
+        Ok(())
+    }
 }
 
 fn by_seq<T>(rows: Vec<T>, seq: impl Fn(&T) -> u64) -> BTreeMap<u64, Vec<T>> {

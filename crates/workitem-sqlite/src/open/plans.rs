@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{SqliteStore, lock};
 
 /// What may look at all rows of a job, or sort them.
-const WALKS: [&str; 9] = [
+const WALKS: [&str; 11] = [
     // These take one step, from an end of the index.
     "SELECT coalesce(max(seq), 0) FROM items",
     "SELECT run_at FROM items INDEXED BY items_due",
@@ -21,6 +21,8 @@ const WALKS: [&str; 9] = [
     "FROM skipped",
     "FROM jobs ORDER BY id",
     "DELETE FROM",
+    "SELECT seq FROM items t",
+    "SELECT seq FROM payloads t",
     "SELECT status, count(*) FROM items",
     "SELECT count(*) FROM items l INDEXED BY items_dead",
 ];
