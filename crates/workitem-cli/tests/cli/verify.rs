@@ -104,6 +104,14 @@ fn an_event_too_many_or_another_one_is_found() {
 }
 
 #[test]
+fn traces_of_an_item_that_does_not_exist_are_found() {
+    let event = "INSERT INTO history VALUES (1, 99, 1, 3, NULL, 0, NULL)";
+    finds(&sql(event, 1), &["item 99", "no such item"]);
+    let output = "INSERT INTO attempts VALUES (1, 99, 1, x'', NULL, 0, x'', NULL, 0)";
+    finds(&sql(output, 1), &["item 99", "no such item"]);
+}
+
+#[test]
 fn a_lost_item_is_found() {
     finds(&sql("DELETE FROM items WHERE job = 1 AND id = '2'", 1), &["counts"]);
     finds(&sql("DELETE FROM items WHERE job = 1 AND id = '2'", 1), &["item 2", "no such item"]);
@@ -156,8 +164,23 @@ fn a_changed_or_lost_input_is_found() {
     finds(&sql("UPDATE payloads SET payload = '\"evil\"' WHERE job = 1 AND seq = 2", 1), &words);
     finds(&sql("UPDATE items SET id = 'evil' WHERE job = 1 AND seq = 2", 1), &words);
     finds(&sql("UPDATE items SET origin = NULL WHERE job = 1 AND id = '4~1'", 1), &words);
+    finds(&sql("DELETE FROM payloads WHERE job = 1 AND seq = 2", 1), &["item 2 has no input"]);
+}
 
+#[test]
+fn an_item_that_makes_no_sense_is_found_beside_the_rest() {
+    let senseless = |_: &Workshop, database: &Connection| {
+        database.execute("UPDATE items SET status = 9 WHERE job = 1 AND seq = 2", []).unwrap();
+        database.execute("UPDATE jobs SET completed = 9 WHERE id = 1", []).unwrap();
+    };
+    finds(&senseless, &["item 2: `items.status`: no such state"]);
+}
+
+#[test]
+fn a_job_that_is_verified_is_locked() {
     let shop = with_history();
-    shop.database().execute("DELETE FROM payloads WHERE job = 1 AND seq = 2", []).unwrap();
-    shop.ask(&["verify", "job"]).complains(5, &["damaged", "item 2 has no input"]);
+    let lock = shop.file(".workitem/workitem.db.locks/1");
+    std::fs::remove_file(&lock).unwrap();
+    shop.verify("job");
+    assert!(lock.exists());
 }
