@@ -187,14 +187,20 @@ fn check_input(store: &dyn Store, job: &Job) -> Result<Option<String>, Error> {
 
 pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
     let job: Job = store.job(name)?;
-    if let Some(runner) = store.running(&job)? {
-        let busy = workitem_store::StoreError::Busy { job: job.name, by: runner.to_string() };
-        return Err(busy.into());
-    }
+    // Held to the end: what a run changes meanwhile would look like a problem.
+    let settled_before = store.counts(job.id).map_or(0, |counts| counts.settled());
+    let _lock =
+        store.lock_job(&job, &Runner { process: std::process::id(), since: now(), settled_before })?;
     let mut audit = workitem_store::verify(store, &job)?;
-    if let Some(problem) = check_input(store, &job)? {
-        audit.found += 1;
-        audit.problems.push(problem);
+    match check_input(store, &job) {
+        Ok(None) => {}
+        Ok(Some(problem)) => {
+            audit.found += 1;
+            audit.problems.push(problem);
+        }
+        // What cannot be read is among the problems already.
+        Err(_) if !audit.passed() => {}
+        Err(error) => return Err(error),
     }
     let printed = if as_json {
         print_line(
