@@ -46,7 +46,7 @@ impl Failure {
 /// The medium failed, outside SQLite.
 pub fn medium(store: &str, what: &str, error: io::Error) -> StoreError {
     let what = format!("{what}: {error}");
-    StoreError::Engine { store: store.to_owned(), what, source: Some(Box::new(error)) }
+    StoreError::Engine { store: store.to_owned(), what, cause: Some(Box::new(error)) }
 }
 
 /// The column, and what is wrong with the value in it, if that is what the error says.
@@ -77,5 +77,5 @@ fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
         }
         _ => format!("{what}: {error}"),
     };
-    StoreError::Engine { store: store.to_owned(), what: told, source: Some(Box::new(error)) }
+    StoreError::Engine { store: store.to_owned(), what: told, cause: Some(Box::new(error)) }
 }

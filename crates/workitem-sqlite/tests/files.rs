@@ -105,6 +105,22 @@ fn a_store_that_is_not_there_is_not_made_by_looking() {
 }
 
 #[test]
+fn an_error_tells_its_cause_once() {
+    let folder = tempdir().unwrap();
+    let file = folder.path().join("file");
+    fs::write(&file, "").unwrap();
+    for (path, cause) in
+        [(file.join("workitem.db"), "File exists"), (folder.path().into(), "cannot be opened")]
+    {
+        let error = SqliteStore::create(&path).err().unwrap();
+        assert!(matches!(&error, StoreError::Engine { cause: Some(_), .. }), "{error:?}");
+        let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+        let told: Vec<String> = chain.map(ToString::to_string).collect();
+        assert_eq!(told.concat().matches(cause).count(), 1, "{told:?}");
+    }
+}
+
+#[test]
 fn garbage_is_refused_and_left_as_it_is() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("workitem.db");

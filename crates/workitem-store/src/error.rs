@@ -16,9 +16,8 @@ pub enum StoreError {
         store: String,
         /// What was attempted, and what the engine said.
         what: String,
-        /// The engine's error.
-        #[source]
-        source: Option<Box<dyn std::error::Error + Send + Sync>>,
+        /// The engine's error. No `source`: `what` has told it, and who prints the chain would tell it twice.
+        cause: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// What the store holds makes no sense.
     #[error("store {store} is damaged: {what}")]

@@ -143,7 +143,7 @@ fn blob_error(name: BlobName, verb: &str, error: io::Error) -> StoreError {
     StoreError::Engine {
         store: "of outputs".to_owned(),
         what: format!("could not {verb} blob {name}: {error}"),
-        source: Some(error.into()),
+        cause: Some(error.into()),
     }
 }
 
