@@ -12,8 +12,10 @@ use anyhow::{Context, Result, ensure};
 
 use crate::Problem;
 
-/// Holds generated cases and what the compiler says to them, and nothing else.
-const ILLEGAL: &str = "crates/workitem-conformance/tests/illegal";
+/// These hold generated cases and what the compiler says to them, and nothing else.
+const ILLEGAL: [&str; 2] = [ILLEGAL_METHODS, ILLEGAL_EVENTS];
+const ILLEGAL_METHODS: &str = "crates/workitem-conformance/tests/illegal_methods";
+const ILLEGAL_EVENTS: &str = "crates/workitem-conformance/tests/illegal_events";
 
 /// A generated file: its path below the workspace, and its text.
 struct Generated {
@@ -23,8 +25,10 @@ struct Generated {
 
 fn files() -> Result<Vec<Generated>> {
     let mut files = vec![Generated { path: "docs/transitions.md".into(), text: transitions::markdown() }];
-    for case in illegal::cases()? {
-        files.push(Generated { path: format!("{ILLEGAL}/{}.rs", case.name), text: case.text });
+    for (folder, cases) in [(ILLEGAL_METHODS, illegal::by_method()?), (ILLEGAL_EVENTS, illegal::by_event())] {
+        for case in cases {
+            files.push(Generated { path: format!("{folder}/{}.rs", case.name), text: case.text });
+        }
     }
     Ok(files)
 }
@@ -93,20 +97,22 @@ pub fn bless(root: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Files in the generated folder that no cell stands behind.
+/// Files in the generated folders that no cell stands behind.
 fn left_over(root: &Path, files: &[Generated]) -> Result<Vec<String>> {
     let known: BTreeSet<&str> = files.iter().filter_map(|file| file.path.strip_suffix(".rs")).collect();
-    let entries = match fs::read_dir(root.join(ILLEGAL)) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(error) => return Err(error).with_context(|| format!("cannot list {ILLEGAL}")),
-    };
     let mut left = Vec::new();
-    for entry in entries {
-        let path = format!("{ILLEGAL}/{}", entry?.file_name().to_string_lossy());
-        let case = path.strip_suffix(".rs").or_else(|| path.strip_suffix(".stderr"));
-        if !case.is_some_and(|case| known.contains(case)) {
-            left.push(path);
+    for folder in ILLEGAL {
+        let entries = match fs::read_dir(root.join(folder)) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).with_context(|| format!("cannot list {folder}")),
+        };
+        for entry in entries {
+            let path = format!("{folder}/{}", entry?.file_name().to_string_lossy());
+            let case = path.strip_suffix(".rs").or_else(|| path.strip_suffix(".stderr"));
+            if !case.is_some_and(|case| known.contains(case)) {
+                left.push(path);
+            }
         }
     }
     left.sort();
@@ -130,8 +136,8 @@ mod tests {
     fn generated() -> tempfile::TempDir {
         let root = tempfile::tempdir().unwrap();
         write(root.path()).unwrap();
-        for case in illegal::cases().unwrap() {
-            fs::write(root.path().join(ILLEGAL).join(case.name).with_extension("stderr"), "error").unwrap();
+        for case in files().unwrap().iter().filter_map(|file| file.path.strip_suffix(".rs")) {
+            fs::write(root.path().join(format!("{case}.stderr")), "error").unwrap();
         }
         assert_eq!(check(root.path()).unwrap(), [], "what was written is up to date");
         root
@@ -158,7 +164,7 @@ mod tests {
 
     #[test]
     fn a_missing_file_is_named() {
-        let case = format!("{ILLEGAL}/pending_retry");
+        let case = format!("{ILLEGAL_METHODS}/pending_retry");
         let found = problems_after(|root| {
             fs::remove_file(root.join(format!("{case}.rs"))).unwrap();
             fs::remove_file(root.join(format!("{case}.stderr"))).unwrap();
@@ -176,9 +182,10 @@ mod tests {
     fn a_left_over_file_is_named_and_removed() {
         let root = generated();
         for name in ["pending_start.rs", "pending_start.stderr", "notes.txt"] {
-            fs::write(root.path().join(ILLEGAL).join(name), "").unwrap();
+            fs::write(root.path().join(ILLEGAL_METHODS).join(name), "").unwrap();
         }
-        assert_eq!(check(root.path()).unwrap().len(), 3);
+        fs::write(root.path().join(ILLEGAL_EVENTS).join("pending_agent_start.rs"), "").unwrap();
+        assert_eq!(check(root.path()).unwrap().len(), 4);
         write(root.path()).unwrap();
         assert_eq!(check(root.path()).unwrap(), []);
     }

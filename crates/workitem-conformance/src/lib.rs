@@ -12,7 +12,8 @@
 //! - `tests/table.rs` — names, states and observers are one everywhere;
 //! - `tests/original.rs` — 180 answers of the original;
 //! - `tests/compat.rs` — code written against the original;
-//! - `tests/compile_fail.rs` — what must not compile, how the compiler says so, and what must.
+//! - `tests/compile_fail.rs` — what must not compile, and how the compiler says so;
+//! - `tests/writable.rs` — what must.
 //!
 //! [`bounds`] says how far each test looks.
 

@@ -1,4 +1,5 @@
 // A record does not become an item in a state of one's choice: it is checked and matched.
+// The error names `WorkItem<Pending>` and `From<WorkItemRecord>`.
 
 use workitem_types::WorkItemRecord;
 use workitem_typestate::{Pending, WorkItem};

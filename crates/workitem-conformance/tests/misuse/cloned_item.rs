@@ -1,4 +1,5 @@
 // An item is one value: two of them would be run twice.
+// The error names `WorkItem<Pending>` and `clone`.
 
 use workitem_typestate::{Pending, WorkItem};
 

@@ -1,4 +1,5 @@
 // There is no item without an id.
+// The error names `WorkItem<Pending>` and `default`.
 
 use workitem_typestate::{Pending, WorkItem};
 

@@ -1,4 +1,5 @@
 // An item does not come from JSON unchecked: the door in is `AnyWorkItem::rehydrate`.
+// The error names `WorkItem<Completed>` and `DeserializeOwned`.
 
 use serde::de::DeserializeOwned;
 use workitem_typestate::{Completed, WorkItem};

@@ -1,4 +1,5 @@
 // There are six events: `LegalIn` cannot be implemented outside for a seventh.
+// The error names `LegalIn<Completed> for Reopen` and `Sealed`.
 
 use chrono::{DateTime, Utc};
 use workitem_typestate::{Completed, LegalIn, Pending, WorkItem};

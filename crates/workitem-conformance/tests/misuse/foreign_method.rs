@@ -1,4 +1,5 @@
 // A state gets no further methods from outside.
+// The error names `impl WorkItem<Completed>` and `cannot define inherent`.
 
 use workitem_typestate::{Completed, WorkItem};
 

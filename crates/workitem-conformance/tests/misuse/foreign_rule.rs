@@ -1,4 +1,5 @@
 // There are seven rules: a known event cannot be made legal outside where it is not.
+// The error names `LegalIn<Completed> for Retry` and `only traits defined in the current crate`.
 
 use chrono::{DateTime, Utc};
 use workitem_typestate::{Completed, LegalIn, Pending, Retry, WorkItem};

@@ -1,4 +1,5 @@
 // There are five states: `State` cannot be implemented outside.
+// The error names `State for Paused` and `Sealed`.
 
 use workitem_types::StatusKind;
 use workitem_typestate::State;

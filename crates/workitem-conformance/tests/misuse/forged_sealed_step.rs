@@ -1,4 +1,5 @@
 // A sealed step cannot be made by hand either.
+// The error names `SealedStep` and `StatusKind::Pending`.
 
 use workitem_typestate::SealedStep;
 use workitem_types::{StatusKind, WorkItemRecord};

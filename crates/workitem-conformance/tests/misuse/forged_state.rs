@@ -1,4 +1,5 @@
 // A state cannot be made by hand: it comes with its item.
+// The error names `Failed` and `private field`.
 
 use workitem_typestate::Failed;
 

@@ -1,4 +1,5 @@
 // An item that is not used is forgotten, and the compiler says so.
+// The error names `WorkItem::<Pending>::start` and `must be used`.
 
 #![deny(unused_must_use)]
 
@@ -6,7 +7,7 @@ use chrono::{DateTime, Utc};
 use workitem_typestate::{Pending, WorkItem};
 
 fn misuse(item: WorkItem<Pending>, now: DateTime<Utc>) {
-    item.start("agent-1", now);
+    WorkItem::<Pending>::start(item, "agent-1", now);
 }
 
 fn main() {}

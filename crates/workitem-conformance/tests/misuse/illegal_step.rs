@@ -1,4 +1,5 @@
 // A step takes the events that are legal in the item's state.
+// The error names `MoveToDeadLetter` and `Pending`.
 
 use chrono::{DateTime, Utc};
 use workitem_typestate::{MoveToDeadLetter, Pending, WorkItem};

@@ -1,4 +1,5 @@
 // A step goes on from the state it led to, not from the one it left.
+// The error names `Interrupt` and `Pending`.
 
 use chrono::{DateTime, Utc};
 use workitem_typestate::{InProgress, Interrupt, Pending, Step, WorkItem};

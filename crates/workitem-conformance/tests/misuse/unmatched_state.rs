@@ -1,4 +1,5 @@
 // Whoever matches an item decides for every state.
+// The error names `AnyWorkItem::Failed` and `not covered`.
 
 use workitem_typestate::AnyWorkItem;
 

@@ -1,4 +1,5 @@
 // A transition consumes the item: what it was before cannot be used again.
+// The error names `WorkItem<Pending>` and `start`.
 
 use chrono::{DateTime, Utc};
 use workitem_typestate::{Pending, WorkItem};
