@@ -1,6 +1,6 @@
 //! Dead letters and their successors.
 
-use rusqlite::{OptionalExtension, Transaction, params};
+use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
 use workitem_store::{ItemRow, JobId, LetterRow, engine};
 use workitem_types::{ItemId, StatusKind};
 
@@ -17,18 +17,22 @@ pub fn open(tx: &Transaction<'_>, job: JobId, after: u64, limit: usize) -> Resul
          ORDER BY i.seq LIMIT ?"
     ))?;
     let rows = query.query_map(params![job.0, after, limit], rows::item)?;
+    let mut of_letter = successors_of(tx)?;
     rows.map(|row| {
         let item = row?;
-        let successors = successors(tx, job, &item.record.id)?;
+        let successors = successors(&mut of_letter, job, &item.record.id)?;
         Ok(LetterRow { item, successors })
     })
     .collect()
 }
 
-fn successors(tx: &Transaction<'_>, job: JobId, letter: &ItemId) -> Result<Vec<ItemRow>, Failure> {
-    let mut query = tx.prepare_cached(&format!(
+fn successors_of<'t>(tx: &'t Transaction<'_>) -> Result<CachedStatement<'t>, Failure> {
+    Ok(tx.prepare_cached(&format!(
         "SELECT {ITEM} FROM items i INDEXED BY items_by_origin WHERE i.job = ? AND i.origin = ? ORDER BY i.seq"
-    ))?;
+    ))?)
+}
+
+fn successors(query: &mut CachedStatement<'_>, job: JobId, letter: &ItemId) -> Result<Vec<ItemRow>, Failure> {
     let rows = query.query_map(params![job.0, letter.as_str()], rows::item)?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
@@ -66,7 +70,7 @@ fn letter(tx: &Transaction<'_>, job: JobId, seq: u64) -> Result<Option<(LetterRo
     let found =
         query.query_row(params![job.0, seq], |row| Ok((rows::item(row)?, row.get(12)?))).optional()?;
     let Some((item, payload)) = found else { return Ok(None) };
-    let successors = successors(tx, job, &item.record.id)?;
+    let successors = successors(&mut successors_of(tx)?, job, &item.record.id)?;
     let mended = successors.iter().any(|row| row.record.status.kind() == StatusKind::Completed);
     Ok((!mended).then_some((LetterRow { item, successors }, payload)))
 }
