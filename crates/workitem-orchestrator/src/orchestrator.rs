@@ -148,6 +148,10 @@ impl Orchestrator {
         observer: &mut dyn Observer,
     ) -> Result<Summary, RunError> {
         let job = self.store.job(&self.job.name)?;
+        if job.id != self.job.id {
+            // Deleted and made anew since; the lock is not that one's.
+            return Err(StoreError::NoJob { name: job.name, store: self.store.name() }.into());
+        }
         if !job.is_sealed() {
             return Err(RunError::Submitting { job: job.name });
         }

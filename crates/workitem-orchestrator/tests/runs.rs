@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use common::{both_stores, slots};
 use workitem_orchestrator::{
-    Backoff, Event, FnAgent, Observer, Options, Outcome, Retry, Stop, Stopping, Summary, Task, now,
+    Backoff, Event, FnAgent, Observer, Options, Outcome, Retry, RunError, Stop, Stopping, Summary, Task, now,
 };
-use workitem_store::{Cause, ClaimRequest, Store, verify};
+use workitem_store::{Cause, ClaimRequest, Store, StoreError, verify};
 use workitem_types::{StatusKind, WorkItemEvent};
 
 #[test]
@@ -268,6 +268,19 @@ fn items_that_are_added_meanwhile_are_taken_up() {
         });
         let summary = bench.run(&job, &agent, &slots(2));
         assert_eq!((summary.completed, summary.counts.open_letters), (2, 0));
+    });
+}
+
+#[test]
+fn a_job_that_was_made_anew_is_not_run_under_the_old_ones_lock() {
+    both_stores(|bench| {
+        let mut orchestrator = bench.orchestrator(&bench.job(3));
+        bench.store().delete_job(orchestrator.job().id).unwrap();
+        let anew = bench.job(3);
+        let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
+        let ran = orchestrator.run(&agent, &slots(1), &bench.stop, &mut ());
+        assert!(matches!(ran, Err(RunError::Store(StoreError::NoJob { .. }))), "{ran:?}");
+        assert_eq!(bench.store().counts(anew.id).unwrap().by_status.pending, 3);
     });
 }
 

@@ -58,8 +58,11 @@ impl Bench {
         stop: &Stop,
         observer: &mut dyn Observer,
     ) -> Result<Summary, RunError> {
-        let mut orchestrator = Orchestrator::new(self.store.clone(), job.clone()).unwrap();
-        orchestrator.run(agent, options, stop, observer)
+        self.orchestrator(job).run(agent, options, stop, observer)
+    }
+
+    pub fn orchestrator(&self, job: &Job) -> Orchestrator {
+        Orchestrator::new(self.store.clone(), job.clone()).unwrap()
     }
 
     pub fn rows(&self, job: &Job) -> Vec<ItemRow> {
