@@ -1,6 +1,6 @@
 //! One item in every machine at once: after each event all of them must hold the same.
 
-use std::fmt::{self, Write as _};
+use std::fmt::{Debug, Display, Write as _};
 
 use chrono::{DateTime, Utc};
 use workitem_types::{EventKind, WorkItemEvent, WorkItemRecord};
@@ -93,7 +93,7 @@ impl Machines {
         let table = self.table.happen(by_name);
         assert_one_answer(
             &format_args!("`{event_kind}` in `{from}`"),
-            typed.as_ref().ok().map(Answers::seen).as_ref(),
+            typed.as_ref().ok().map(Answers::seen).as_slice().as_flattened(),
             &dynamic,
             &table.as_ref().map(table::Item::record),
         );
@@ -112,7 +112,11 @@ impl Machines {
         assert_eq!(read, self.dynamic, "JSON changes the item: look at {TYPES}");
         if let Ok(Typed { by_method, by_event, in_one_step }) = self.typed {
             for item in [by_method, by_event, in_one_step.into_item()] {
-                assert_eq!(WorkItemRecord::from(item), read, "what an item leaves is not it: look at {OUT}");
+                assert_eq!(
+                    WorkItemRecord::from(item),
+                    read,
+                    "what an item leaves behind is another: look at {OUT}"
+                );
             }
         }
         Self::of(&read)
@@ -133,7 +137,7 @@ impl Machines {
         let typed = self.typed.as_ref().ok().map(|typed| typed.seen().map(Verdict::Illegal));
         let (dynamic, table) =
             (Verdict::Illegal(self.dynamic.clone()), Verdict::Illegal(self.table.record()));
-        assert_one_answer(&"before anything happens", typed.as_ref(), &dynamic, &table);
+        assert_one_answer(&"before anything happens", typed.as_slice().as_flattened(), &dynamic, &table);
         self.checked_json()
     }
 
@@ -200,7 +204,7 @@ impl Answers {
 const METHODS: &str = "crates/workitem-typestate/src/item.rs";
 const LEGAL_IN: &str = "crates/workitem-typestate/src/events.rs";
 const STEPS: &str = "crates/workitem-typestate/src/step.rs";
-const OUT: &str = "crates/workitem-typestate/src/any.rs";
+pub(crate) const OUT: &str = "crates/workitem-typestate/src/any.rs";
 const REHYDRATE: &str = "crates/workitem-typestate/src/rehydrate.rs";
 const CELLS: &str = "crates/workitem-dynamic/src/cells.rs and item.rs";
 const ROWS: &str = "crates/workitem-table/src/lib.rs";
@@ -209,35 +213,34 @@ const TYPES: &str = "crates/workitem-types/src";
 /// Fails unless all answers are one. The methods, the dynamic machine and the table were written one by one,
 /// so where two of them agree the third is the one to look at first; the other two ways into the typed
 /// machine go through the methods.
-fn assert_one_answer(
-    what: &dyn fmt::Display,
-    typed: Option<&[Verdict<WorkItemRecord>; 3]>,
-    dynamic: &Verdict<WorkItemRecord>,
-    table: &Verdict<WorkItemRecord>,
+///
+/// `typed` is what the methods say, then `LegalIn`, then a step; those that were asked.
+///
+/// # Panics
+///
+/// If the answers are not one.
+pub fn assert_one_answer<T: PartialEq + Debug>(
+    what: &dyn Display,
+    typed: &[Verdict<T>],
+    dynamic: &Verdict<T>,
+    table: &Verdict<T>,
 ) {
-    let [methods, others @ ..] = match typed {
-        Some([methods, by_event, in_one_step]) => [Some(methods), Some(by_event), Some(in_one_step)],
-        None => [None, None, None],
-    };
-    let one = |typed: Option<&Verdict<_>>| typed.is_none_or(|typed| typed == dynamic);
-    if dynamic == table && one(methods) && others.into_iter().all(one) {
+    if dynamic == table && typed.iter().all(|typed| typed == dynamic) {
         return;
     }
-    let look = match methods {
-        Some(methods) if methods == dynamic && methods != table => ROWS,
-        Some(methods) if methods == table && methods != dynamic => CELLS,
-        Some(methods) if methods != dynamic && dynamic == table => METHODS,
-        Some(methods) if others[0] != Some(methods) => LEGAL_IN,
-        Some(methods) if methods == dynamic => STEPS,
-        Some(_) | None => "all of them",
+    let look = match typed.first() {
+        None => format!("{CELLS}, and {ROWS}"),
+        Some(methods) if methods == dynamic && methods != table => ROWS.to_owned(),
+        Some(methods) if methods == table && methods != dynamic => CELLS.to_owned(),
+        Some(methods) if dynamic == table && methods != dynamic => METHODS.to_owned(),
+        Some(methods) if typed.get(1).is_some_and(|by_event| by_event != methods) => LEGAL_IN.to_owned(),
+        Some(methods) if methods == dynamic => STEPS.to_owned(),
+        Some(_) => "all of them".to_owned(),
     };
     let mut said = format!("{what}: the machines differ: look at {look}\n");
-    let typed = [(METHODS, methods), (LEGAL_IN, others[0]), (STEPS, others[1])];
-    for (place, answer) in typed.into_iter().chain([(CELLS, Some(dynamic)), (ROWS, Some(table))]) {
-        match answer {
-            Some(answer) => _ = writeln!(said, "{place}: {answer:?}"),
-            None => _ = writeln!(said, "{place}: does not let the item in"),
-        }
+    let untyped = [(CELLS, dynamic), (ROWS, table)];
+    for (place, answer) in [METHODS, LEGAL_IN, STEPS].into_iter().zip(typed).chain(untyped) {
+        _ = writeln!(said, "{place}: {answer:?}");
     }
     panic!("{said}");
 }

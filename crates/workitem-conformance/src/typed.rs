@@ -13,6 +13,7 @@ use workitem_typestate::{
 };
 
 use crate::Verdict;
+use crate::machines::OUT;
 
 /// The verdict of the inherent methods.
 pub fn by_method(item: AnyWorkItem, event: WorkItemEvent, now: DateTime<Utc>) -> Verdict<AnyWorkItem> {
@@ -124,13 +125,14 @@ impl OneStep {
         let (from, witnessed) = (sealed.from(), &self.witnessed);
         assert!(
             told.clone().eq(witnessed.iter().map(|(event, at)| (event, *at))) && from == self.from,
-            "a step tells of {:?} from {from} on, but what happened is {witnessed:?} from {} on",
+            "a step tells of {:?} from {from} on, but what happened is {witnessed:?} from {} on: look at \
+             crates/workitem-typestate/src/step.rs",
             told.collect::<Vec<_>>(),
             self.from,
         );
         let record = sealed.record().clone();
         let item = sealed.into_item();
-        assert_eq!(seen(&item), record, "a step gives back the item it holds");
+        assert_eq!(seen(&item), record, "a step holds another item: look at {OUT}");
         item
     }
 

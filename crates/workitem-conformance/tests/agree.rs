@@ -1,7 +1,7 @@
 //! All thirty cells, at both levels: the typed machine, the dynamic one and the table give one answer.
 
 use workitem_conformance::bounds::covered;
-use workitem_conformance::machines::Machines;
+use workitem_conformance::machines::{Machines, assert_one_answer};
 use workitem_conformance::samples::{self, NOW};
 use workitem_conformance::{Verdict, dynamic, table, typed};
 use workitem_types::{StatusKind, WorkItemEvent, WorkItemRecord, WorkItemStatus};
@@ -47,12 +47,12 @@ fn every_cell_agrees_at_the_status_level() {
             };
             let item = WorkItemRecord { id: "42".into(), attempts: 5, failures, status: status.clone() };
             for event in samples::events(other) {
-                let cell = format!("`{}` in `{kind}`", event.kind());
                 let verdict = dynamic::on_status(&status, &event, now);
                 let typed = typed::by_method(rehydrate(&item), event.clone(), now);
                 let typed = typed.map(|item| typed::seen(&item).status);
-                assert_eq!(verdict, typed, "{cell}: a status in crates/workitem-dynamic/src/status.rs");
-                assert_eq!(verdict, table::on_status(&status, &event, now), "{cell}: a status in the table");
+                let table = table::on_status(&status, &event, now);
+                let cell = format_args!("`{}` in the status `{kind}`", event.kind());
+                assert_one_answer(&cell, &[typed], &verdict, &table);
                 legal += usize::from(verdict.is_legal());
                 cells += 1;
             }
@@ -90,6 +90,7 @@ fn a_status_forgets_its_failures_at_a_retry_and_an_item_does_not() {
 /// By itself, and as a part of the step in which the item failed.
 #[test]
 fn settling_is_retrying_or_giving_up() {
+    const SETTLE: &str = "crates/workitem-typestate/src/settle.rs";
     let failure = || WorkItemEvent::AgentFailed { error: "exit 7".into() };
     let at_work = |item: &WorkItemRecord| item.status.kind() == StatusKind::InProgress;
     let mut settled = 0;
@@ -108,7 +109,7 @@ fn settling_is_retrying_or_giving_up() {
                 Settled::Retry(item) => item.into(),
                 Settled::DeadLetter(item) => item.into(),
             };
-            assert_eq!(Verdict::Moved(alone), expected, "settle.rs");
+            assert_eq!(Verdict::Moved(alone), expected, "look at {SETTLE}");
 
             let AnyWorkItem::InProgress(typed) = rehydrate(&item) else { panic!("{item:?} is at work") };
             let step = typed.step(workitem_typestate::AgentFailed { error: "exit 7".into() }, NOW);
@@ -116,9 +117,13 @@ fn settling_is_retrying_or_giving_up() {
                 SettledStep::Retry(step) => step.seal(),
                 SettledStep::DeadLetter(step) => step.seal(),
             };
-            assert_eq!(Verdict::Moved(step.record().clone()), expected, "settle.rs");
+            assert_eq!(Verdict::Moved(step.record().clone()), expected, "look at {SETTLE}");
             let told: Vec<_> = step.events().iter().map(|told| told.event().clone()).collect();
-            assert_eq!((step.from(), told), (StatusKind::InProgress, vec![failure(), event]), "settle.rs");
+            assert_eq!(
+                (step.from(), told),
+                (StatusKind::InProgress, vec![failure(), event]),
+                "look at {SETTLE}"
+            );
             settled += 1;
         }
     }

@@ -9,6 +9,9 @@ use workitem_typestate::{
     AnyWorkItem, Completed, DeadLettered, Failed, InProgress, Inconsistent, Pending, WorkItem, WrongState,
 };
 
+const REHYDRATE: &str = "crates/workitem-typestate/src/rehydrate.rs";
+const ANY: &str = "crates/workitem-typestate/src/any.rs";
+
 /// What the rules of consistency speak of: state, attempts, failures, and the status' own count.
 type Shape = (StatusKind, usize, usize, Option<usize>);
 
@@ -61,7 +64,7 @@ fn what_rehydrates_is_what_can_be_reached() {
                 for &count in counts {
                     let shape = (kind, attempts, failures, count);
                     let accepted = AnyWorkItem::rehydrate(record(shape)).is_ok();
-                    assert_eq!(accepted, reached.contains(&shape), "{shape:?}");
+                    assert_eq!(accepted, reached.contains(&shape), "{shape:?}: look at {REHYDRATE}");
                     assert_eq!(accepted, reachable::is_reachable(&record(shape)), "{shape:?}");
                 }
             }
@@ -71,7 +74,10 @@ fn what_rehydrates_is_what_can_be_reached() {
 
 #[test]
 fn a_refusal_says_which_rule_is_broken() {
-    let broken = |shape| AnyWorkItem::rehydrate(record(shape)).expect_err("no life leads here");
+    let broken = |shape| {
+        let broken = AnyWorkItem::rehydrate(record(shape)).err();
+        broken.unwrap_or_else(|| panic!("{shape:?} is let in, where no life leads: look at {REHYDRATE}"))
+    };
     let id = || "42".into();
     for kind in [StatusKind::InProgress, StatusKind::Completed] {
         assert_eq!(broken((kind, 0, 0, None)), Inconsistent::NoAttempt { id: id(), status: kind });
@@ -107,7 +113,7 @@ fn an_item_in_another_state_is_not_lost() {
         match WorkItem::<S>::try_from(any) {
             Ok(typed) => {
                 assert_eq!(asked, item.status.kind());
-                assert_eq!(&WorkItemRecord::from(typed), item);
+                assert_eq!(&WorkItemRecord::from(typed), item, "look at {ANY}");
             }
             Err(wrong) => {
                 assert_ne!(asked, item.status.kind());
@@ -115,7 +121,7 @@ fn an_item_in_another_state_is_not_lost() {
                 let (id, found) = (&item.id, item.status.kind());
                 assert_eq!(wrong.to_string(), format!("item `{id}` is in state `{found}`, not in `{asked}`"));
                 let back: WorkItemRecord = wrong.into_item().into();
-                assert_eq!(&back, item);
+                assert_eq!(&back, item, "look at {ANY}");
             }
         }
     }

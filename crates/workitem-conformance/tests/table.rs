@@ -112,7 +112,7 @@ fn a_refusal_lists_the_legal_events_of_its_state() {
             let Err(refused) = apply(&mut samples::status(kind, 1, 1), event, NOW) else { continue };
             let listed: BTreeSet<_> = refused.legal().iter().map(|event| event.name()).collect();
             let legal: BTreeSet<_> = workitem_table::rows_from(kind.name()).map(|row| row.event).collect();
-            assert_eq!(listed, legal, "{kind}");
+            assert_eq!(listed, legal, "{kind}: look at crates/workitem-dynamic/src/refused.rs");
             states.insert(kind);
         }
     }
