@@ -8,7 +8,8 @@ use proptest::char;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
-use workitem_table::{EVENTS, is_terminal, rows_from};
+use proptest::sample::select;
+use workitem_table::{EVENTS, Row, is_terminal, rows_from};
 use workitem_types::{
     AgentResult, AgentStatus, CleanupStatus, StatusKind, WorkItemEvent, WorkItemRecord, WorkItemStatus,
 };
@@ -89,24 +90,33 @@ pub fn event() -> impl Strategy<Value = WorkItemEvent> {
 /// Something that will happen to an item, once its state is known.
 #[derive(Debug, Clone)]
 pub struct Chance {
-    kind: u8,
+    luck: Luck,
     text: String,
     now: DateTime<Utc>,
 }
 
+/// Left to any event alone, an item would soon stand still for ever.
+#[derive(Debug, Clone, Copy)]
+enum Luck {
+    /// An event that is legal and does not end the item, if there is one.
+    GoesOn(usize),
+    /// An event that is legal, if there is one.
+    Legal(usize),
+    /// This event.
+    Any(&'static str),
+}
+
 impl Chance {
-    /// Any event if luck has it so, and else one of those that are legal in the state: left to luck alone, an
-    /// item would soon stand still for ever.
+    /// What happens to an item in this state.
     pub fn happening(&self, state: StatusKind) -> Happening {
-        let kind = usize::from(self.kind);
-        let legal: Vec<_> = rows_from(state.name()).collect();
-        // Endings are rare, so that lives are long.
-        let goes_on: Vec<_> = legal.iter().filter(|row| !is_terminal(row.to)).collect();
-        let name = match kind % 16 {
-            0..4 => EVENTS[kind / 16 % EVENTS.len()],
-            4 if !legal.is_empty() => legal[kind / 16 % legal.len()].event,
-            _ if !goes_on.is_empty() => goes_on[kind / 16 % goes_on.len()].event,
-            _ => EVENTS[kind % EVENTS.len()],
+        let pick = |number: usize, accept: fn(&Row) -> bool| {
+            let rows: Vec<_> = rows_from(state.name()).filter(|row| accept(row)).collect();
+            if rows.is_empty() { EVENTS[number % EVENTS.len()] } else { rows[number % rows.len()].event }
+        };
+        let name = match self.luck {
+            Luck::GoesOn(number) => pick(number, |row| !is_terminal(row.to)),
+            Luck::Legal(number) => pick(number, |_| true),
+            Luck::Any(name) => name,
         };
         Happening::new(self.named(name), self.now)
     }
@@ -129,9 +139,17 @@ impl Chance {
 
 /// Up to 200 events; most lives are short, some have the full length.
 pub fn life() -> impl Strategy<Value = Vec<Chance>> {
-    let chance = || (any::<u8>(), text(), time()).prop_map(|(kind, text, now)| Chance { kind, text, now });
-    let chances = move |count| vec(chance(), count);
-    prop_oneof![14 => chances(0..=8), 5 => chances(8..=40), 1 => chances(40..=200)]
+    let luck = || {
+        prop_oneof![
+            11 => (0..6_usize).prop_map(Luck::GoesOn),
+            1 => (0..6_usize).prop_map(Luck::Legal),
+            4 => select(&EVENTS[..]).prop_map(Luck::Any),
+        ]
+    };
+    let chance = move || (luck(), text(), time()).prop_map(|(luck, text, now)| Chance { luck, text, now });
+    // Each begins at nothing, so that what is found in a long one shrinks to a short one.
+    let chances = move |most| vec(chance(), 0..=most);
+    prop_oneof![12 => chances(8), 5 => chances(50), 1 => chances(200)]
 }
 
 /// Any status, whether or not an item could have it.

@@ -91,6 +91,7 @@ fn a_status_forgets_its_failures_at_a_retry_and_an_item_does_not() {
 #[test]
 fn settling_is_retrying_or_giving_up() {
     const SETTLE: &str = "crates/workitem-typestate/src/settle.rs";
+    const STEP: &str = "crates/workitem-typestate/src/step.rs";
     let failure = || WorkItemEvent::AgentFailed { error: "exit 7".into() };
     let at_work = |item: &WorkItemRecord| item.status.kind() == StatusKind::InProgress;
     let mut settled = 0;
@@ -117,12 +118,12 @@ fn settling_is_retrying_or_giving_up() {
                 SettledStep::Retry(step) => step.seal(),
                 SettledStep::DeadLetter(step) => step.seal(),
             };
-            assert_eq!(Verdict::Moved(step.record().clone()), expected, "look at {SETTLE}");
+            assert_eq!(Verdict::Moved(step.record().clone()), expected, "look at {SETTLE} and {STEP}");
             let told: Vec<_> = step.events().iter().map(|told| told.event().clone()).collect();
             assert_eq!(
                 (step.from(), told),
                 (StatusKind::InProgress, vec![failure(), event]),
-                "look at {SETTLE}"
+                "look at {SETTLE} and {STEP}"
             );
             settled += 1;
         }
