@@ -132,3 +132,14 @@ fn report(check: &str, problems: &[Problem]) -> Result<()> {
         n => bail!("{check} found {n} problems"),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_read_as_it_is_printed() {
+        assert_eq!(["42", "0x2a"].map(seed), [Ok(42), Ok(42)]);
+        assert!(seed("2a").is_err() && seed("0x").is_err());
+    }
+}
