@@ -104,7 +104,7 @@ impl From<StoreError> for Error {
 
 impl From<InputError> for Error {
     fn from(error: InputError) -> Self {
-        Self::usage(error.to_string())
+        Self::usage(error.to_string()).next("mend the input or its options; nothing was run")
     }
 }
 
