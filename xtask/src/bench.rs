@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 
 use crate::cargo;
+use crate::tools::target;
 
 const ROUNDS: usize = 5;
 
@@ -22,9 +23,7 @@ pub fn run(root: &Path, items: usize) -> Result<()> {
     ensure!(items > 0, "there is nothing to measure without items");
     let built = cargo(root).args(["build", "--release", "--package", "workitem-cli"]).status()?;
     ensure!(built.success(), "the release build failed");
-    let target = root.join("target");
-    let target = std::env::var_os("CARGO_TARGET_DIR").map_or(target, Into::into);
-    let workitem = target.join("release/workitem");
+    let workitem = target(root).join("release/workitem");
     let input: Vec<String> = (1..=items).map(|n| n.to_string()).collect();
     let input = input.join("\n");
 

@@ -2,15 +2,18 @@
 //!
 //! - `test` runs everything that must hold;
 //! - `prove` runs the tests of the proof and lets them look further;
+//! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
 //! - `bench` measures the command line beside `xargs`;
 //! - `tidy` checks the rules of this workspace that no compiler knows.
 
 mod bench;
 mod codegen;
+mod mutants;
 mod prove;
 mod test;
 mod tidy;
+mod tools;
 
 use std::env;
 use std::fmt;
@@ -18,7 +21,7 @@ use std::num::ParseIntError;
 use std::path::{Path, PathBuf};
 use std::process::{self, ExitCode};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 
 /// Tasks of the workitem workspace.
@@ -48,6 +51,8 @@ enum Command {
         #[arg(long, default_value_t = 5_000)]
         items: usize,
     },
+    /// Break the machine crates in every way that cargo-mutants knows, and see whether a test notices.
+    Mutants,
     /// Check dependency edges, the trusted base, and habits of the code.
     Tidy,
 }
@@ -73,6 +78,7 @@ fn run(command: &Command, root: &Path) -> Result<()> {
             if bless { codegen::bless(root) } else { Ok(()) }
         }
         Command::Bench { items } => bench::run(root, items),
+        Command::Mutants => mutants::run(root),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
 }
@@ -94,6 +100,14 @@ fn cargo(root: &Path) -> process::Command {
     let mut cargo = process::Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(root);
     cargo
+}
+
+/// Runs a command to its end; any other than a successful one is an error.
+fn succeed(command: &mut process::Command) -> Result<()> {
+    let program = command.get_program().to_string_lossy().into_owned();
+    let status = command.status().with_context(|| format!("cannot start {program}"))?;
+    ensure!(status.success(), "{program}: {status}");
+    Ok(())
 }
 
 /// Something that does not hold, where, and what to do about it.
@@ -141,5 +155,12 @@ mod tests {
     fn a_seed_is_read_as_it_is_printed() {
         assert_eq!(["42", "0x2a"].map(seed), [Ok(42), Ok(42)]);
         assert!(seed("2a").is_err() && seed("0x").is_err());
+    }
+
+    #[test]
+    fn a_command_that_fails_is_an_error() {
+        assert!(succeed(&mut process::Command::new("true")).is_ok());
+        assert!(succeed(&mut process::Command::new("false")).is_err());
+        assert!(succeed(&mut process::Command::new("no-such-program")).is_err());
     }
 }

@@ -1,6 +1,5 @@
 //! `cargo xtask test`: everything that must hold, cheapest first; stops at the first thing that does not.
 
-use std::env;
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 use std::process::{Command, ExitStatus, Stdio};
@@ -8,7 +7,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::{codegen, report, tidy};
+use crate::tools::{self, Package};
+use crate::{codegen, report, succeed, tidy};
 
 /// A step: its name, and how to run it alone.
 struct Step {
@@ -17,8 +17,19 @@ struct Step {
     run: fn(&Path, &mut Tests) -> Result<()>,
 }
 
+/// What building and testing starts: SQLite is compiled from source, and tests start the others.
+const TESTING: &[Package] = &[
+    Package { program: "cc", names: &["gcc", "libc6-dev"] },
+    Package { program: "xargs", names: &["findutils"] },
+    Package { program: "ps", names: &["procps"] },
+];
+
 const STEPS: [Step; 7] = [
-    Step { name: "tools", alone: "apt-get install -y gcc libc6-dev findutils procps", run: |_, _| tools() },
+    Step {
+        name: "tools",
+        alone: "apt-get install -y gcc libc6-dev findutils procps",
+        run: |_, _| tools::debian(TESTING),
+    },
     Step {
         name: "format",
         alone: "cargo fmt --check",
@@ -70,32 +81,6 @@ pub fn run(root: &Path) -> Result<()> {
     }
     println!("{tests}");
     Ok(())
-}
-
-/// Programs that building or testing starts, and the Debian packages that have them.
-fn tools() -> Result<()> {
-    // SQLite is compiled from source; tests start the others.
-    let needed = [("cc", &["gcc", "libc6-dev"][..]), ("xargs", &["findutils"]), ("ps", &["procps"])];
-    let missing = || needed.iter().filter(|(program, _)| !is_on_path(program));
-    let packages: Vec<&str> = missing().flat_map(|(_, packages)| packages.iter().copied()).collect();
-    if packages.is_empty() {
-        return Ok(());
-    }
-    println!("installing {}", packages.join(" "));
-    for arguments in [vec!["update"], [&["install", "-y", "--no-install-recommends"], &packages[..]].concat()]
-    {
-        let mut apt = Command::new("apt-get");
-        succeed(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))?;
-    }
-    match missing().next() {
-        None => Ok(()),
-        Some((program, _)) => bail!("`{program}` is still not on PATH"),
-    }
-}
-
-fn is_on_path(program: &str) -> bool {
-    let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
 }
 
 /// Runs every test and counts them as they report.
@@ -159,13 +144,6 @@ pub fn cargo(root: &Path, arguments: &[&str]) -> Command {
     cargo
 }
 
-fn succeed(command: &mut Command) -> Result<()> {
-    let program = command.get_program().to_string_lossy().into_owned();
-    let status = command.status().with_context(|| format!("cannot start {program}"))?;
-    ensure!(status.success(), "{status}");
-    Ok(())
-}
-
 pub fn seconds(time: Duration) -> String {
     format!("{:.1} s", time.as_secs_f64())
 }
@@ -186,12 +164,5 @@ mod tests {
             tests.read(line);
         }
         assert_eq!(tests.to_string(), "8 passed, 2 failed, 1 skipped");
-    }
-
-    #[test]
-    fn a_failing_step_is_an_error() {
-        assert!(succeed(&mut Command::new("false")).is_err());
-        assert!(succeed(&mut Command::new("no-such-program")).is_err());
-        assert!(is_on_path("sh") && !is_on_path("no-such-program"));
     }
 }

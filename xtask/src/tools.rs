@@ -1,0 +1,73 @@
+//! Programs that a task starts and that a fresh machine lacks: from Debian by package, from the registry by version.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Result, bail};
+
+use crate::{cargo, succeed};
+
+/// A program, and the Debian packages that have it.
+#[derive(Debug, Clone, Copy)]
+pub struct Package {
+    pub program: &'static str,
+    pub names: &'static [&'static str],
+}
+
+/// Installs what is not on `PATH`.
+pub fn debian(needed: &[Package]) -> Result<()> {
+    let missing = || needed.iter().filter(|package| !is_on_path(package.program));
+    let names: Vec<&str> = missing().flat_map(|package| package.names.iter().copied()).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    println!("installing {}", names.join(" "));
+    for arguments in [vec!["update"], [&["install", "-y", "--no-install-recommends"], &names[..]].concat()] {
+        let mut apt = Command::new("apt-get");
+        succeed(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))?;
+    }
+    match missing().next() {
+        None => Ok(()),
+        Some(Package { program, .. }) => bail!("`{program}` is still not on PATH"),
+    }
+}
+
+fn is_on_path(program: &str) -> bool {
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+}
+
+/// A program of a crate, built from the registry once and kept below `target`. The crate's version is pinned, as
+/// every other dependency is.
+pub fn from_registry(root: &Path, krate: &str, version: &str) -> Result<PathBuf> {
+    // A folder for each version, so that a new one is never mistaken for the old one.
+    let folder = target(root).join("tools").join(format!("{krate}-{version}"));
+    let program = folder.join("bin").join(krate);
+    if !program.is_file() {
+        println!("building {krate} {version}");
+        let mut install = cargo(root);
+        install
+            .args(["install", "--quiet", "--locked", "--version", version, "--root"])
+            .arg(&folder)
+            .arg(krate);
+        succeed(install.stdin(Stdio::null()))?;
+    }
+    Ok(program)
+}
+
+/// Where cargo builds.
+pub fn target(root: &Path) -> PathBuf {
+    env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), |folder| root.join(folder))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_there_is_not_installed() {
+        assert!(is_on_path("sh") && !is_on_path("no-such-program"));
+        assert!(debian(&[Package { program: "sh", names: &["no-such-package"] }]).is_ok());
+    }
+}
