@@ -1,0 +1,71 @@
+//! The same enum, by value: a refusal gives item and event back, in a box to keep the result small.
+
+use std::hint::black_box;
+
+use chrono::{DateTime, Utc};
+use workitem_types::{AgentResult, Event, Status, WorkItemEvent, WorkItemRecord, WorkItemStatus};
+
+use super::in_place::apply;
+use crate::{Inputs, Kept, LEGAL, Late, Machine, NOW, Outcome, Refusing};
+
+/// An enum written by hand, by value.
+pub struct ByValue;
+
+type Refused = Box<(WorkItemRecord, WorkItemEvent)>;
+
+fn transition(
+    mut item: WorkItemRecord,
+    event: WorkItemEvent,
+    now: DateTime<Utc>,
+) -> Result<WorkItemRecord, Refused> {
+    match apply(&mut item, event, now) {
+        Ok(()) => Ok(item),
+        Err(event) => Err(Box::new((item, event))),
+    }
+}
+
+impl Machine for ByValue {
+    const ID: &'static str = "by_hand_by_value";
+    const NAME: &'static str = "enum by hand, by value";
+    const STATUS: &'static [usize] = &[size_of::<WorkItemStatus>()];
+    type Result = AgentResult;
+    type Completed = WorkItemRecord;
+
+    fn live(inputs: Inputs) -> WorkItemRecord {
+        let Inputs { id, first_agent, error, second_agent, result, now } = inputs;
+        let happen = |mut item, event| {
+            black_box(&mut item);
+            transition(item, black_box(event), now).expect(LEGAL)
+        };
+        let item = WorkItemRecord { id, attempts: 0, failures: 0, status: Status::Pending };
+        let item = happen(item, Event::AgentStart { agent_id: first_agent });
+        let item = happen(item, Event::AgentFailed { error });
+        let item = happen(item, Event::Retry);
+        let item = happen(item, Event::AgentStart { agent_id: second_agent });
+        happen(item, Event::AgentComplete { result })
+    }
+
+    fn outcome(item: WorkItemRecord) -> Outcome {
+        Outcome::of(item)
+    }
+}
+
+impl Refusing for ByValue {
+    const ID: &'static str = "refused_by_hand_by_value";
+    const NAME: &'static str = "enum by hand, by value";
+    type Late = Late;
+    type Left = Result<WorkItemRecord, Refused>;
+
+    fn late() -> Late {
+        Late::new()
+    }
+
+    fn refuse(Late { item, event }: Late) -> Self::Left {
+        transition(item, event, NOW)
+    }
+
+    fn kept(left: Self::Left) -> Kept {
+        let (item, event) = *left.expect_err("nothing leads from `Failed` to `Completed`");
+        Late::kept(Late { item, event })
+    }
+}
