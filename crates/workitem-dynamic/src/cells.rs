@@ -22,6 +22,7 @@ pub(crate) trait Count {
 }
 
 /// The event happens to `status` at `now`, or is refused and leaves everything as it was.
+#[inline]
 pub(crate) fn happen<R>(
     status: &mut Status<R>,
     event: Event<R>,

@@ -83,6 +83,7 @@ impl<S: State> WorkItem<S> {
 
 impl LegalIn<Pending> for AgentStart {
     type Next = InProgress;
+    #[inline]
     fn happen_to(self, item: WorkItem<Pending>, now: DateTime<Utc>) -> WorkItem<InProgress> {
         item.start(self.agent_id, now)
     }
@@ -90,6 +91,7 @@ impl LegalIn<Pending> for AgentStart {
 
 impl<R> LegalIn<InProgress> for AgentComplete<R> {
     type Next = Completed<R>;
+    #[inline]
     fn happen_to(self, item: WorkItem<InProgress>, _now: DateTime<Utc>) -> WorkItem<Completed<R>> {
         item.complete(self.result)
     }
@@ -97,6 +99,7 @@ impl<R> LegalIn<InProgress> for AgentComplete<R> {
 
 impl LegalIn<InProgress> for AgentFailed {
     type Next = Failed;
+    #[inline]
     fn happen_to(self, item: WorkItem<InProgress>, _now: DateTime<Utc>) -> WorkItem<Failed> {
         item.fail(self.error)
     }
@@ -104,6 +107,7 @@ impl LegalIn<InProgress> for AgentFailed {
 
 impl LegalIn<InProgress> for Interrupt {
     type Next = Pending;
+    #[inline]
     fn happen_to(self, item: WorkItem<InProgress>, _now: DateTime<Utc>) -> WorkItem<Pending> {
         item.interrupt()
     }
@@ -111,6 +115,7 @@ impl LegalIn<InProgress> for Interrupt {
 
 impl LegalIn<Failed> for Retry {
     type Next = Pending;
+    #[inline]
     fn happen_to(self, item: WorkItem<Failed>, _now: DateTime<Utc>) -> WorkItem<Pending> {
         item.retry()
     }
@@ -118,6 +123,7 @@ impl LegalIn<Failed> for Retry {
 
 impl LegalIn<Failed> for MoveToDeadLetter {
     type Next = DeadLettered;
+    #[inline]
     fn happen_to(self, item: WorkItem<Failed>, now: DateTime<Utc>) -> WorkItem<DeadLettered> {
         item.dead_letter(now)
     }
@@ -125,6 +131,7 @@ impl LegalIn<Failed> for MoveToDeadLetter {
 
 impl LegalIn<Failed> for AgentFailed {
     type Next = Failed;
+    #[inline]
     fn happen_to(self, item: WorkItem<Failed>, _now: DateTime<Utc>) -> WorkItem<Failed> {
         item.fail(self.error)
     }

@@ -48,8 +48,9 @@ impl WorkItem<Pending> {
 
     /// An agent starts on the item; `attempts` grows by one.
     pub fn start(mut self, agent_id: impl Into<String>, now: DateTime<Utc>) -> WorkItem<InProgress> {
+        let agent_id = agent_id.into();
         self.attempts = self.attempts.saturating_add(1);
-        self.into_state(InProgress { agent_id: agent_id.into(), started_at: now })
+        self.into_state(InProgress { agent_id, started_at: now })
     }
 }
 
@@ -71,11 +72,13 @@ impl WorkItem<InProgress> {
 
     /// The agent failed; `failures` grows by one.
     pub fn fail(mut self, error: impl Into<String>) -> WorkItem<Failed> {
+        let error = error.into();
         self.failures = self.failures.saturating_add(1);
-        self.into_state(Failed { error: error.into() })
+        self.into_state(Failed { error })
     }
 
     /// The run was interrupted; the attempt counts, but not as a failure.
+    #[inline]
     pub fn interrupt(self) -> WorkItem<Pending> {
         self.into_state(Pending(()))
     }
@@ -98,17 +101,20 @@ impl WorkItem<Failed> {
     }
 
     /// The item gets another attempt.
+    #[inline]
     pub fn retry(self) -> WorkItem<Pending> {
         self.into_state(Pending(()))
     }
 
     /// It failed once more; `failures` grows by one and the error is replaced.
     pub fn fail(mut self, error: impl Into<String>) -> Self {
+        let error = error.into();
         self.failures = self.failures.saturating_add(1);
-        self.into_state(Failed { error: error.into() })
+        self.into_state(Failed { error })
     }
 
     /// The item is given up.
+    #[inline]
     pub fn dead_letter(mut self, now: DateTime<Utc>) -> WorkItem<DeadLettered> {
         let error = std::mem::take(&mut self.state.error);
         self.into_state(DeadLettered { error, dlq_at: now })
