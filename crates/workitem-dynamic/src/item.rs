@@ -50,7 +50,6 @@ impl Count for Kept<'_> {
 /// # Errors
 ///
 /// [`Refused`] if the event is not legal in the item's state; `item` is untouched and the event comes back.
-#[inline]
 pub fn apply_item<R>(
     item: &mut WorkItemRecord<R>,
     event: Event<R>,
