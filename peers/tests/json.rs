@@ -1,13 +1,14 @@
 //! What the one writes the other reads, and both write the same text, to the letter.
 
 use std::fmt::Debug;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use proptest::sample::Index;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use workitem_conformance::bounds::bounds;
+use workitem_conformance::bounds::{bounds, covered, grouped};
 use workitem_conformance::{arbitrary, random};
 use workitem_peers::{TYPES, json, original, ours, to_original, to_ours};
 
@@ -58,13 +59,19 @@ fn what_was_tampered_with_is_read_the_same_or_by_neither() {
         ]
     };
     let changed = || (arbitrary::status(), any::<Index>(), values());
+    let both = AtomicUsize::new(0);
     random::check(bounds().cases, changed, |(status, place, value)| {
         let mut file = serde_json::to_value(&status).expect("a status can be written");
         tamper(&mut file, place, value);
         let read = serde_json::from_value::<ours::WorkItemStatus>(file.clone()).ok();
         let theirs = serde_json::from_value::<original::WorkItemStatus>(file).ok();
+        both.fetch_add(usize::from(read.is_some()), Ordering::Relaxed);
         assert_eq!(read, theirs.map(to_ours::status), "not what the original reads: look at {TYPES}");
     });
+    covered(format_args!(
+        "of these, both read a value in {}, and neither one in the rest",
+        grouped(both.into_inner())
+    ));
 }
 
 /// Sets a field, or takes it out; in a completion it is one of the result's.
