@@ -39,6 +39,47 @@ fn every_trace_leads_where_the_originals_leads() {
     covered(format_args!("of these, the longest has {longest} events; {events} in all, {legal} legal"));
 }
 
+/// A whole item goes the original's way too; only how often it failed is remembered.
+#[test]
+fn an_item_differs_from_the_original_in_its_count_alone() {
+    let remembered = AtomicUsize::new(0);
+    let traces = || (arbitrary::item(), arbitrary::life());
+    random::check(bounds().cases, traces, |(mut item, life)| {
+        let mut theirs = to_original::status(item.status.clone());
+        for chance in life {
+            let event = chance.event(item.status.kind());
+            if overflows(&to_ours::status(theirs.clone()), &event) {
+                continue;
+            }
+            let next = original::transition_work_item(theirs.clone(), to_original::event(event.clone())).ok();
+            let next = next.map(to_ours::status);
+            let now = next.clone().as_mut().and_then(time).copied().unwrap_or_default();
+            let verdict = dynamic::on_item(&item, &event, now);
+            let cell = format!("`{}` in `{}`", event.kind(), item.status.kind());
+            assert_eq!(
+                verdict.is_legal(),
+                next.is_some(),
+                "{cell}: not the original's (right): look at {CELLS}"
+            );
+            item = verdict.into_inner();
+
+            let mut next = next.unwrap_or_else(|| to_ours::status(theirs));
+            theirs = to_original::status(next.clone());
+            if let (Some(ours), Some(theirs)) = (count(&mut item.status.clone()), count(&mut next)) {
+                remembered.fetch_add(usize::from(ours > theirs), Ordering::Relaxed);
+                *theirs = *ours;
+            }
+            assert_eq!(item.status, next, "{cell}: not the original's (right): look at {CELLS}");
+        }
+    });
+    let remembered = remembered.into_inner();
+    assert!(remembered > 0, "no item remembered more than the original");
+    covered(format_args!(
+        "of these, an item remembered more than the original {} times",
+        grouped(remembered)
+    ));
+}
+
 /// One status, in the original and in both of our functions.
 #[derive(Debug)]
 struct Both {
@@ -133,6 +174,18 @@ fn time(status: &mut WorkItemStatus) -> Option<&mut DateTime<Utc>> {
         WorkItemStatus::InProgress { started_at: time, .. }
         | WorkItemStatus::DeadLettered { dlq_at: time, .. } => Some(time),
         WorkItemStatus::Pending | WorkItemStatus::Completed { .. } | WorkItemStatus::Failed { .. } => None,
+    }
+}
+
+/// How often an item failed, where a status says it.
+fn count(status: &mut WorkItemStatus) -> Option<&mut usize> {
+    match status {
+        WorkItemStatus::Failed { retry_count, .. } | WorkItemStatus::DeadLettered { retry_count, .. } => {
+            Some(retry_count)
+        }
+        WorkItemStatus::Pending | WorkItemStatus::InProgress { .. } | WorkItemStatus::Completed { .. } => {
+            None
+        }
     }
 }
 
