@@ -1,96 +1,71 @@
-//! `cargo xtask bench`: how long a job takes, side by side with `xargs` and with bare spawning, in one run.
+//! `cargo xtask bench`: what the machines cost, and what a job costs.
 //!
-//! The tools take turns, so that a machine's mood meets all of them; what is compared is the median of the
-//! rounds, as a ratio. Nothing is bought by doing less: after each round every item must be completed and
-//! the history must replay.
+//! - `machine` — instructions, allocations, time and size of every machine, ours, by hand and other people's;
+//! - `measure` — runs the benchmarks and reads what they say;
+//! - `cold` — what a first `cargo check` costs;
+//! - `page` — the tables and the targets, as `docs/benchmarks.md` has them;
+//! - `baseline` — the instructions of our own rows, held against those that were written down;
+//! - `orchestrator` — a job beside `xargs`.
 
-use std::io::Write;
+pub mod baseline;
+mod cold;
+mod machine;
+mod measure;
+mod orchestrator;
+mod page;
+
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::Result;
+use clap::{Args, Subcommand};
 
-use crate::cargo;
-use crate::tools::target;
+/// What to measure; the machines, if nothing is said.
+#[derive(Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Bench {
+    #[command(subcommand)]
+    what: Option<What>,
+    #[command(flatten)]
+    machine: Machine,
+}
 
-const ROUNDS: usize = 5;
+#[derive(Subcommand)]
+enum What {
+    /// Measure every machine, ours beside those of others, and write docs/benchmarks.md.
+    Machine(Machine),
+    /// Measure `workitem map` beside `xargs` and bare spawning, in one run.
+    Orchestrator {
+        /// How many times to run `/bin/true`.
+        #[arg(long, default_value_t = 5_000)]
+        items: usize,
+    },
+}
 
-/// Runs the comparison over `items` items and prints its table.
-pub fn run(root: &Path, items: usize) -> Result<()> {
-    ensure!(items > 0, "there is nothing to measure without items");
-    let built = cargo(root).args(["build", "--release", "--package", "workitem-cli"]).status()?;
-    ensure!(built.success(), "the release build failed");
-    let workitem = target(root).join("release/workitem");
-    let input: Vec<String> = (1..=items).map(|n| n.to_string()).collect();
-    let input = input.join("\n");
+#[derive(Args)]
+struct Machine {
+    /// Leave out other people's machines, which take minutes to build; print, and write nothing.
+    #[arg(long)]
+    no_peers: bool,
+    /// Only hold the instructions of our own rows against the baseline; fail if one has become dearer.
+    #[arg(long, conflicts_with = "no_peers")]
+    check: bool,
+    /// Only write down the instructions of our own rows as the new baseline.
+    #[arg(long, conflicts_with_all = ["no_peers", "check"])]
+    bless: bool,
+}
 
-    let mut rounds: [Vec<Duration>; 3] = [const { Vec::new() }; 3];
-    for round in 1..=ROUNDS {
-        eprintln!("round {round} of {ROUNDS}");
-        rounds[0].push(bare(items)?);
-        rounds[1].push(timed(Command::new("xargs").args(["-P2", "-n1", "/bin/true"]), &input)?);
-        rounds[2].push(map(&workitem, items, &input)?);
+pub fn run(root: &Path, bench: &Bench) -> Result<()> {
+    match &bench.what {
+        Some(What::Orchestrator { items }) => orchestrator::run(root, *items),
+        Some(What::Machine(machine)) => run_machine(root, machine),
+        None => run_machine(root, &bench.machine),
     }
-    let [bare, xargs, map] = rounds.map(median);
-    println!("{items} x /bin/true, two at a time, median of {ROUNDS} rounds:\n");
-    println!("| tool | seconds | of xargs | of bare |\n|---|---|---|---|");
-    let rows = [
-        ("bare spawn and wait, two threads", bare),
-        ("`xargs -P2 -n1`", xargs),
-        ("`workitem map -j 2`", map),
-    ];
-    for (tool, took) in rows {
-        let of = |other: Duration| took.as_secs_f64() / other.as_secs_f64();
-        println!("| {tool} | {:.2} | {:.2} | {:.2} |", took.as_secs_f64(), of(xargs), of(bare));
+}
+
+fn run_machine(root: &Path, machine: &Machine) -> Result<()> {
+    match machine {
+        Machine { check: true, .. } => baseline::check(root),
+        Machine { bless: true, .. } => baseline::bless(root),
+        Machine { no_peers, .. } => machine::run(root, !no_peers),
     }
-    Ok(())
-}
-
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
-}
-
-/// The least that any tool must do.
-fn bare(items: usize) -> Result<Duration> {
-    let (started, next) = (Instant::now(), AtomicUsize::new(0));
-    let run = || -> Result<()> {
-        while next.fetch_add(1, Ordering::Relaxed) < items {
-            let mut agent = Command::new("/bin/true");
-            agent.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            ensure!(agent.status()?.success(), "/bin/true failed");
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let threads = [scope.spawn(run), scope.spawn(run)];
-        threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
-    })?;
-    Ok(started.elapsed())
-}
-
-/// A job in a store of its own, on the disk on which builds are.
-fn map(workitem: &Path, items: usize, input: &str) -> Result<Duration> {
-    let folder = tempfile::tempdir_in(workitem.parent().context("it is in a folder")?)?;
-    let mut map = Command::new(workitem);
-    map.args(["map", "--quiet", "-j", "2", "--job", "bench", "--", "/bin/true"]).current_dir(&folder);
-    let took = timed(&mut map, input)?;
-    let mut verify = Command::new(workitem);
-    let verified = verify.args(["verify", "bench"]).current_dir(&folder).output()?;
-    let words = String::from_utf8_lossy(&verified.stdout).into_owned();
-    let expected = format!("{items} items, {} events replayed: nothing is wrong", 2 * items);
-    ensure!(words.contains(&expected), "expected `{expected}`, found `{}`", words.trim());
-    Ok(took)
-}
-
-fn timed(command: &mut Command, input: &str) -> Result<Duration> {
-    let started = Instant::now();
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    child.stdin.take().context("it is piped")?.write_all(input.as_bytes())?;
-    let status = child.wait()?;
-    ensure!(status.success(), "{command:?} ended with {status}");
-    Ok(started.elapsed())
 }

@@ -5,7 +5,7 @@
 //! - `peers` runs the machine beside the original;
 //! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
-//! - `bench` measures the command line beside `xargs`;
+//! - `bench` measures what the machines cost, and the command line beside `xargs`;
 //! - `tidy` checks the rules of this workspace that no compiler knows.
 
 mod bench;
@@ -54,12 +54,8 @@ enum Command {
         #[arg(long, conflicts_with = "check")]
         bless: bool,
     },
-    /// Measure `workitem map` beside `xargs` and bare spawning, in one run.
-    Bench {
-        /// How many times to run `/bin/true`.
-        #[arg(long, default_value_t = 5_000)]
-        items: usize,
-    },
+    /// Measure what the machines cost, ours beside other people's; or a job beside `xargs`.
+    Bench(bench::Bench),
     /// Break the machine crates in every way that cargo-mutants knows, and see whether a test notices.
     Mutants,
     /// Check dependency edges, the trusted base, and habits of the code.
@@ -78,16 +74,16 @@ fn main() -> ExitCode {
 }
 
 fn run(command: &Command, root: &Path) -> Result<()> {
-    match *command {
+    match command {
         Command::Test => test::run(root),
-        Command::Prove { seed } => prove::run(root, seed),
-        Command::Peers { seed } => peers::run(root, seed),
+        Command::Prove { seed } => prove::run(root, *seed),
+        Command::Peers { seed } => peers::run(root, *seed),
         Command::Codegen { check: true, .. } => report("codegen", &codegen::check(root)?),
         Command::Codegen { bless, .. } => {
             codegen::write(root)?;
-            if bless { codegen::bless(root) } else { Ok(()) }
+            if *bless { codegen::bless(root) } else { Ok(()) }
         }
-        Command::Bench { items } => bench::run(root, items),
+        Command::Bench(bench) => bench::run(root, bench),
         Command::Mutants => mutants::run(root),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }

@@ -17,7 +17,7 @@ const BUILDING: &[Package] = &[
 ];
 
 /// The original works with git repositories, by a library that wants it.
-const LIBRARIES: &[Library] = &[Library { name: "openssl", names: &["libssl-dev"] }];
+pub const LIBRARIES: &[Library] = &[Library { name: "openssl", names: &["libssl-dev"] }];
 
 /// Runs the tests of `peers/`, and says what they covered. Another seed has other random cases.
 pub fn run(root: &Path, seed: Option<u64>) -> Result<()> {

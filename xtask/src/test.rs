@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::tools::{self, Package};
-use crate::{codegen, report, succeed, tidy};
+use crate::{bench, codegen, report, succeed, tidy};
 
 /// A step: its name, and how to run it alone.
 struct Step {
@@ -24,7 +24,7 @@ const TESTING: &[Package] = &[
     Package { program: "ps", names: &["procps"] },
 ];
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "tools",
         alone: "apt-get install -y gcc libc6-dev findutils procps",
@@ -53,6 +53,7 @@ const STEPS: [Step; 7] = [
         },
     },
     Step { name: "tests", alone: "cargo test --workspace", run: tests },
+    Step { name: "costs", alone: "cargo xtask bench --check", run: |root, _| bench::baseline::check(root) },
     Step {
         name: "docs",
         alone: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",

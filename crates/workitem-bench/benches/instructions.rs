@@ -1,5 +1,9 @@
 //! Instructions, under callgrind: one function for each row, with the row's name.
 
+// Written by the macros of gungraun.
+#![expect(missing_docs, reason = "its functions are public and have no docs")]
+#![expect(unused_qualifications, reason = "it names types in full")]
+
 use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
