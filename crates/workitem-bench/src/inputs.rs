@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use serde::de::DeserializeOwned;
 use workitem_types::{
     AgentResult, AgentStatus, CleanupStatus, ItemId, WorkItemEvent, WorkItemRecord, WorkItemStatus,
 };
 
-use crate::{Kept, Machine, Outcome, Payload, Refusing};
+use crate::{Kept, Machine, Outcome, Refusing};
 
 /// The time at which everything happens.
 pub const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
@@ -29,43 +30,46 @@ pub struct Inputs<R = AgentResult> {
     pub now: DateTime<Utc>,
 }
 
-impl<R: Payload> Inputs<R> {
-    /// The inputs of every life.
+impl<R: DeserializeOwned> Inputs<R> {
+    /// The inputs of every life. The result is the same whoever's type it has: all have one JSON.
+    ///
+    /// # Panics
+    ///
+    /// If the result's type has another JSON.
     pub fn new() -> Self {
+        let result = serde_json::to_value(result()).and_then(serde_json::from_value);
         Self {
             id: "42".into(),
             first_agent: "agent-1".into(),
             error: "exit 7".into(),
             second_agent: "agent-2".into(),
-            result: Box::new(R::made()),
+            result: Box::new(result.expect("all have one JSON")),
             now: NOW,
         }
     }
 }
 
-impl<R: Payload> Default for Inputs<R> {
+impl<R: DeserializeOwned> Default for Inputs<R> {
     fn default() -> Self {
         Self::new()
     }
 }
 
 /// A result as an agent hands it back: about 200 bytes of text in nine places.
-impl Payload for AgentResult {
-    fn made() -> Self {
-        Self {
-            item_id: "42".into(),
-            status: AgentStatus::Success,
-            output: Some("14 files changed, 322 insertions(+), 57 deletions(-); all 118 tests pass".into()),
-            commits: vec!["8f4c1ad2f0d95b1e6bb0c1f6a6f6f2f59c0ffee0".into()],
-            files_modified: vec!["src/lib.rs".into(), "src/main.rs".into()],
-            duration: Duration::from_secs(73),
-            error: None,
-            worktree_path: Some("/work/trees/agent-2".into()),
-            branch_name: Some("agent-2/item-42".into()),
-            worktree_session_id: Some("session-2041".into()),
-            json_log_location: Some("/work/logs/agent-2.json".into()),
-            cleanup_status: Some(CleanupStatus::Success),
-        }
+pub fn result() -> AgentResult {
+    AgentResult {
+        item_id: "42".into(),
+        status: AgentStatus::Success,
+        output: Some("14 files changed, 322 insertions(+), 57 deletions(-); all 118 tests pass".into()),
+        commits: vec!["8f4c1ad2f0d95b1e6bb0c1f6a6f6f2f59c0ffee0".into()],
+        files_modified: vec!["src/lib.rs".into(), "src/main.rs".into()],
+        duration: Duration::from_secs(73),
+        error: None,
+        worktree_path: Some("/work/trees/agent-2".into()),
+        branch_name: Some("agent-2/item-42".into()),
+        worktree_session_id: Some("session-2041".into()),
+        json_log_location: Some("/work/logs/agent-2.json".into()),
+        cleanup_status: Some(CleanupStatus::Success),
     }
 }
 
@@ -100,7 +104,7 @@ impl Late {
         let status = WorkItemStatus::Failed { error: "exit 7".into(), retry_count: 1 };
         Self {
             item: WorkItemRecord { id: "42".into(), attempts: 1, failures: 1, status },
-            event: WorkItemEvent::AgentComplete { result: Box::new(AgentResult::made()) },
+            event: WorkItemEvent::AgentComplete { result: Box::new(result()) },
         }
     }
 }

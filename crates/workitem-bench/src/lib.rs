@@ -21,12 +21,14 @@ pub mod bulk;
 pub mod by_hand;
 mod inputs;
 pub mod ours;
+pub mod rows;
 
 use std::hint::black_box;
 
+use serde::de::DeserializeOwned;
 use workitem_types::{AgentResult, WorkItemRecord};
 
-pub use inputs::{Inputs, Late, NOW};
+pub use inputs::{Inputs, Late, NOW, result};
 
 /// Why no event of a life can be refused.
 pub const LEGAL: &str = "every event of this life is legal";
@@ -40,7 +42,7 @@ pub trait Machine {
     /// Bytes of a status: one number, or one for each state where states are types.
     const STATUS: &'static [usize];
     /// What a completed item carries.
-    type Result: Payload;
+    type Result: DeserializeOwned;
     /// An item that has completed.
     type Completed;
 
@@ -52,12 +54,6 @@ pub trait Machine {
 
     /// What the life came to.
     fn outcome(item: Self::Completed) -> Outcome;
-}
-
-/// A result of the size that is measured.
-pub trait Payload: Sized {
-    /// Makes it.
-    fn made() -> Self;
 }
 
 /// Where a life ends: the same for every machine.

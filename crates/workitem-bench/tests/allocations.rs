@@ -3,7 +3,7 @@
 //! What is measured here is compiled without optimization, where nothing that allocates can be optimized away.
 
 use allocation_counter::measure;
-use workitem_bench::{Inputs, NOW, Payload, bulk, live, ours};
+use workitem_bench::{Inputs, NOW, bulk, live, ours, result};
 use workitem_dynamic::{apply, apply_item, count_by_status, interrupt_all, transition, transition_item};
 use workitem_types::{AgentResult, EventKind, WorkItemEvent, WorkItemRecord, WorkItemStatus};
 use workitem_typestate::{
@@ -21,7 +21,7 @@ fn statuses() -> [WorkItemStatus; 5] {
     [
         WorkItemStatus::Pending,
         WorkItemStatus::InProgress { agent_id: "agent-1".into(), started_at: NOW },
-        WorkItemStatus::Completed { result: Box::new(AgentResult::made()) },
+        WorkItemStatus::Completed { result: Box::new(result()) },
         WorkItemStatus::Failed { error: "exit 7".into(), retry_count: 1 },
         WorkItemStatus::DeadLettered { error: "exit 7".into(), retry_count: 1, dlq_at: NOW },
     ]
@@ -30,7 +30,7 @@ fn statuses() -> [WorkItemStatus; 5] {
 fn events() -> [WorkItemEvent; 6] {
     [
         WorkItemEvent::AgentStart { agent_id: "agent-2".into() },
-        WorkItemEvent::AgentComplete { result: Box::new(AgentResult::made()) },
+        WorkItemEvent::AgentComplete { result: Box::new(result()) },
         WorkItemEvent::AgentFailed { error: "exit 8".into() },
         WorkItemEvent::Interrupt,
         WorkItemEvent::Retry,
@@ -94,7 +94,7 @@ fn no_transition_of_the_typed_machine_allocates() {
         allocates_nothing(what, || run(item, input));
     }
     let text = || "agent-2".to_owned();
-    let result = || Box::new(AgentResult::made());
+    let result = || Box::new(result());
 
     by("start", pending(), text(), |item, text| drop(item.start(text, NOW)));
     by("complete", in_progress(), result(), |item, result| drop(item.complete(result)));

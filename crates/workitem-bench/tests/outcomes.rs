@@ -1,7 +1,6 @@
 //! Every machine that is measured comes to the same end.
 
-use workitem_bench::{Inputs, Late, Machine, Outcome, Payload, Refusing, Visit, visit};
-use workitem_types::AgentResult;
+use workitem_bench::{Inputs, Late, Machine, Outcome, Refusing, Visit, result, visit};
 
 #[derive(Default)]
 struct Compared {
@@ -12,7 +11,7 @@ struct Compared {
 impl Visit for Compared {
     fn machine<M: Machine>(&mut self) {
         let counted = (M::ID != Inputs::ID).then_some((2, 1));
-        let expected = Outcome { id: "42".into(), result: AgentResult::made(), counted };
+        let expected = Outcome { id: "42".into(), result: result(), counted };
         assert_eq!(M::outcome(M::live(Inputs::new())), expected, "{}", M::NAME);
         self.machines += 1;
     }

@@ -74,9 +74,8 @@ struct Target {
 }
 
 impl Target {
-    fn at_most<T: PartialOrd + ToString>(what: &'static str, most: T, found: T) -> Self {
-        let met = found <= most;
-        Self { what, wanted: format!("at most {}", most.to_string()), found: found.to_string(), met }
+    fn at_most(what: &'static str, most: i64, found: i64) -> Self {
+        Self { what, wanted: format!("at most {most}"), found: found.to_string(), met: found <= most }
     }
 
     fn ratio(what: &'static str, most: f64, bulk: &Bulk) -> Self {
@@ -94,6 +93,7 @@ fn targets(page: &mut String, report: &Report) -> Result<()> {
     let allocations: u64 =
         allocations.chain(refused).filter(|(id, _)| ours(id)).map(|(_, count)| count).sum();
     let dynamic = life("dynamic_in_place")?;
+    let status = dynamic.status.iter().copied().max().context("a status has a size")?;
     let mut targets = vec![
         Target::at_most(
             "typed life, instructions (by hand as a typestate)",
@@ -106,8 +106,8 @@ fn targets(page: &mut String, report: &Report) -> Result<()> {
             60,
             refusal("refused_dynamic_in_place")?.instructions,
         ),
-        Target::at_most("allocations of ours, in all rows together", 0, allocations),
-        Target::at_most("bytes of a status", 48, dynamic.status.iter().copied().max().unwrap_or_default()),
+        Target::at_most("allocations of ours, in all rows together", 0, allocations.try_into()?),
+        Target::at_most("bytes of a status", 48, status.try_into()?),
     ];
     for (id, what, most) in [
         ("count", "counting, time of the original's", 0.5),
