@@ -4,9 +4,6 @@
 //! context. An action sees the data of the state it leaves by reference only: `MoveToDeadLetter` must clone the error.
 //! A refused event is dropped, and the error says only that it was not legal.
 
-// Written by the macro.
-#![expect(missing_docs, reason = "it writes public items without docs")]
-
 use std::hint::black_box;
 
 use chrono::{DateTime, Utc};
