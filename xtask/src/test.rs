@@ -32,11 +32,11 @@ const STEPS: [Step; 8] = [
     },
     Step {
         name: "format",
-        alone: "cargo fmt --all --check && cargo fmt --check --manifest-path peers/Cargo.toml",
+        alone: "cargo fmt --all --check && cargo fmt --all --check --manifest-path peers/Cargo.toml",
         // What stands apart is only built by a task of its own.
         run: |root, _| {
             succeed(&mut cargo(root, &["fmt", "--all", "--check"]))?;
-            succeed(&mut cargo(root, &["fmt", "--check", "--manifest-path", "peers/Cargo.toml"]))
+            succeed(&mut cargo(root, &["fmt", "--all", "--check", "--manifest-path", "peers/Cargo.toml"]))
         },
     },
     Step {

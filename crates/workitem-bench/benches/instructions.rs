@@ -7,22 +7,8 @@
 use std::hint::black_box;
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use workitem_bench::{Inputs, Late, bulk, by_hand, live, ours, refuse};
+use workitem_bench::{Inputs, Late, bulk, by_hand, functions, ours};
 use workitem_dynamic::{WorkItemStatus, count_by_status, interrupt_all};
-
-/// What is made here, by the attribute's argument, is not counted; what the function drops is.
-macro_rules! functions {
-    ($group:ident, $run:ident($inputs:expr => $type:ty): $($name:ident = $machine:ty),* $(,)?) => {
-        $(
-            #[library_benchmark]
-            #[bench::row($inputs)]
-            fn $name(inputs: $type) {
-                $run::<$machine>(inputs);
-            }
-        )*
-        library_benchmark_group!(name = $group, benchmarks = [$($name),*]);
-    };
-}
 
 functions! {
     lives, live(Inputs::new() => Inputs):

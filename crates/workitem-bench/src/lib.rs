@@ -19,7 +19,9 @@
 
 pub mod bulk;
 pub mod by_hand;
+mod harness;
 mod inputs;
+mod lives;
 pub mod ours;
 pub mod rows;
 

@@ -3,13 +3,13 @@
 use std::hint::black_box;
 
 use workitem_dynamic::{Refused, RefusedTransition, apply_item, transition_item};
-use workitem_types::{AgentResult, Event, WorkItemRecord, WorkItemStatus};
+use workitem_types::{AgentResult, Event, Status, WorkItemRecord, WorkItemStatus};
 use workitem_typestate::{
     AgentComplete, AgentFailed, AgentStart, AnyWorkItem, Completed, DeadLettered, Failed, InProgress,
     Pending, Retry, WorkItem,
 };
 
-use crate::{Inputs, Kept, LEGAL, Late, Machine, NOW, Outcome, Refusing};
+use crate::{Inputs, Kept, LEGAL, Late, Machine, NOW, Outcome, Refusing, lives};
 
 const TYPED: &[usize] = &[
     size_of::<Pending>(),
@@ -111,15 +111,7 @@ impl Machine for DynamicInPlace {
     type Completed = WorkItemRecord;
 
     fn live(inputs: Inputs) -> WorkItemRecord {
-        let Inputs { id, first_agent, error, second_agent, result, now } = inputs;
-        let mut item = WorkItemRecord::new(id);
-        let mut happen = |event| apply_item(black_box(&mut item), black_box(event), now).expect(LEGAL);
-        happen(Event::AgentStart { agent_id: first_agent });
-        happen(Event::AgentFailed { error });
-        happen(Event::Retry);
-        happen(Event::AgentStart { agent_id: second_agent });
-        happen(Event::AgentComplete { result });
-        item
+        lives::in_place!(inputs, apply_item)
     }
 
     fn outcome(item: WorkItemRecord) -> Outcome {
@@ -138,9 +130,7 @@ impl Refusing for DynamicInPlace {
     }
 
     fn refuse(late: Late) -> Self::Left {
-        let Late { mut item, event } = late;
-        let refused = apply_item(black_box(&mut item), event, NOW);
-        (item, refused)
+        lives::refused_in_place!(late, apply_item)
     }
 
     fn kept((item, refused): Self::Left) -> Kept {
@@ -161,16 +151,7 @@ impl Machine for DynamicByValue {
     type Completed = WorkItemRecord;
 
     fn live(inputs: Inputs) -> WorkItemRecord {
-        let Inputs { id, first_agent, error, second_agent, result, now } = inputs;
-        let happen = |mut item, event| {
-            black_box(&mut item);
-            transition_item(item, black_box(event), now).expect(LEGAL)
-        };
-        let item = happen(WorkItemRecord::new(id), Event::AgentStart { agent_id: first_agent });
-        let item = happen(item, Event::AgentFailed { error });
-        let item = happen(item, Event::Retry);
-        let item = happen(item, Event::AgentStart { agent_id: second_agent });
-        happen(item, Event::AgentComplete { result })
+        lives::by_value!(inputs, transition_item)
     }
 
     fn outcome(item: WorkItemRecord) -> Outcome {

@@ -5,23 +5,9 @@
 #![expect(unused_qualifications, reason = "it names types in full")]
 
 use gungraun::{library_benchmark, library_benchmark_group, main};
-use workitem_bench::{Inputs, Refusing, live, refuse};
+use workitem_bench::{Inputs, Refusing, functions};
 use workitem_peer_machines::{original, rust_fsm, smlang, statig, statum};
 use workitem_peers::original::AgentResult;
-
-/// What is made here, by the attribute's argument, is not counted; what the function drops is.
-macro_rules! functions {
-    ($group:ident, $run:ident($inputs:expr => $type:ty): $($name:ident = $machine:ty),* $(,)?) => {
-        $(
-            #[library_benchmark]
-            #[bench::row($inputs)]
-            fn $name(inputs: $type) {
-                $run::<$machine>(inputs);
-            }
-        )*
-        library_benchmark_group!(name = $group, benchmarks = [$($name),*]);
-    };
-}
 
 functions! {
     lives, live(Inputs::new() => Inputs):

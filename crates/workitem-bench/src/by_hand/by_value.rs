@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use workitem_types::{AgentResult, Event, Status, WorkItemEvent, WorkItemRecord, WorkItemStatus};
 
 use super::in_place::apply;
-use crate::{Inputs, Kept, LEGAL, Late, Machine, NOW, Outcome, Refusing};
+use crate::{Inputs, Kept, LEGAL, Late, Machine, NOW, Outcome, Refusing, lives};
 
 /// An enum written by hand, by value.
 pub struct ByValue;
@@ -32,17 +32,7 @@ impl Machine for ByValue {
     type Completed = WorkItemRecord;
 
     fn live(inputs: Inputs) -> WorkItemRecord {
-        let Inputs { id, first_agent, error, second_agent, result, now } = inputs;
-        let happen = |mut item, event| {
-            black_box(&mut item);
-            transition(item, black_box(event), now).expect(LEGAL)
-        };
-        let item = WorkItemRecord { id, attempts: 0, failures: 0, status: Status::Pending };
-        let item = happen(item, Event::AgentStart { agent_id: first_agent });
-        let item = happen(item, Event::AgentFailed { error });
-        let item = happen(item, Event::Retry);
-        let item = happen(item, Event::AgentStart { agent_id: second_agent });
-        happen(item, Event::AgentComplete { result })
+        lives::by_value!(inputs, transition)
     }
 
     fn outcome(item: WorkItemRecord) -> Outcome {

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use chrono::{DateTime, Utc};
 use workitem_types::{AgentResult, Event, Status, WorkItemEvent, WorkItemRecord, WorkItemStatus};
 
-use crate::{Inputs, Kept, LEGAL, Late, Machine, NOW, Outcome, Refusing};
+use crate::{Inputs, Kept, LEGAL, Late, Machine, NOW, Outcome, Refusing, lives};
 
 /// An enum written by hand, in place.
 pub struct InPlace;
@@ -45,15 +45,7 @@ impl Machine for InPlace {
     type Completed = WorkItemRecord;
 
     fn live(inputs: Inputs) -> WorkItemRecord {
-        let Inputs { id, first_agent, error, second_agent, result, now } = inputs;
-        let mut item = WorkItemRecord { id, attempts: 0, failures: 0, status: Status::Pending };
-        let mut happen = |event| apply(black_box(&mut item), black_box(event), now).expect(LEGAL);
-        happen(Event::AgentStart { agent_id: first_agent });
-        happen(Event::AgentFailed { error });
-        happen(Event::Retry);
-        happen(Event::AgentStart { agent_id: second_agent });
-        happen(Event::AgentComplete { result });
-        item
+        lives::in_place!(inputs, apply)
     }
 
     fn outcome(item: WorkItemRecord) -> Outcome {
@@ -72,9 +64,7 @@ impl Refusing for InPlace {
     }
 
     fn refuse(late: Late) -> Self::Left {
-        let Late { mut item, event } = late;
-        let refused = apply(black_box(&mut item), event, NOW);
-        (item, refused)
+        lives::refused_in_place!(late, apply)
     }
 
     fn kept((item, refused): Self::Left) -> Kept {
