@@ -23,7 +23,7 @@ pub const LIBRARIES: &[Library] = &[Library { name: "openssl", names: &["libssl-
 pub fn run(root: &Path, seed: Option<u64>) -> Result<()> {
     tools::debian(BUILDING)?;
     tools::libraries(LIBRARIES)?;
-    let mut command = test::cargo(root, &["test", "--manifest-path", "peers/Cargo.toml"]);
+    let mut command = test::cargo(root, &["test", "--no-fail-fast", "--manifest-path", "peers/Cargo.toml"]);
     // As `peers/.cargo/config.toml` has it, for whoever works in that folder.
     command.env("CARGO_TARGET_DIR", tools::target(root).join("peers"));
     command.args(["--", "--nocapture", "--test-threads=1"]);
