@@ -26,21 +26,27 @@ macro_rules! time {
 
         impl $crate::Visit for Timed {
             fn machine<M: $crate::Machine>(&mut self) {
+                let inputs = $crate::Inputs::new();
                 self.0.bench_function(M::ID, |bencher| {
-                    let (inputs, size) = ($crate::Inputs::new, criterion::BatchSize::SmallInput);
+                    let (inputs, size) = (|| inputs.clone(), criterion::BatchSize::SmallInput);
                     bencher.iter_batched(inputs, $crate::live::<M>, size);
                 });
             }
 
             fn refusing<M: $crate::Refusing>(&mut self) {
+                let late = M::late();
                 self.0.bench_function(M::ID, |bencher| {
-                    bencher.iter_batched(M::late, $crate::refuse::<M>, criterion::BatchSize::SmallInput);
+                    let (late, size) = (|| late.clone(), criterion::BatchSize::SmallInput);
+                    bencher.iter_batched(late, $crate::refuse::<M>, size);
                 });
             }
         }
 
         fn main() {
-            let mut timed = Timed(criterion::Criterion::default().configure_from_args());
+            let seconds = std::time::Duration::from_secs;
+            let criterion =
+                criterion::Criterion::default().warm_up_time(seconds(1)).measurement_time(seconds(2));
+            let mut timed = Timed(criterion.configure_from_args());
             $visit(&mut timed);
             timed.0.final_summary();
         }

@@ -14,7 +14,7 @@ use crate::{Kept, Machine, Outcome, Refusing};
 pub const NOW: DateTime<Utc> = DateTime::UNIX_EPOCH;
 
 /// Everything that a life needs. As a machine it does nothing: it only holds its inputs and drops them.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Inputs<R = AgentResult> {
     /// The item.
     pub id: ItemId,
@@ -90,7 +90,7 @@ impl Machine for Inputs {
 }
 
 /// A failed item, and the completion of the agent that was thought to have failed. As a machine it does nothing.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Late {
     /// The item.
     pub item: WorkItemRecord,

@@ -44,7 +44,7 @@ pub trait Machine {
     /// Bytes of a status: one number, or one for each state where states are types.
     const STATUS: &'static [usize];
     /// What a completed item carries.
-    type Result: DeserializeOwned;
+    type Result: Clone + DeserializeOwned;
     /// An item that has completed.
     type Completed;
 
@@ -89,7 +89,7 @@ pub trait Refusing {
     /// What it is, for people.
     const NAME: &'static str;
     /// What it is told, and in which state.
-    type Late;
+    type Late: Clone;
     /// Everything that is left.
     type Left;
 

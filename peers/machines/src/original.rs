@@ -61,7 +61,7 @@ impl Machine for Original {
 }
 
 /// A failed status, and the completion of the agent that was thought to have failed.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Late {
     status: WorkItemStatus,
     event: WorkItemEvent,

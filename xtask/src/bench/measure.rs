@@ -1,5 +1,5 @@
 //! Runs the benchmarks of a crate and reads what they say: callgrind's counts, the lines of `memory` and `bulk`,
-//! criterion's estimates.
+//! criterion's samples.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -123,7 +123,7 @@ impl Suite {
         let output = bench.stderr(Stdio::null()).output().context("cannot start cargo")?;
         ensure!(output.status.success(), "the benchmark `time` of {} failed: {}", self.krate, output.status);
         let rows = fs::read_dir(&folder).with_context(|| format!("cannot list {}", folder.display()))?;
-        rows.map(|row| median(&row?.path())).collect()
+        rows.map(|row| quickest(&row?.path())).collect()
     }
 
     /// One benchmark, in the profile that both workspaces have in common.
@@ -178,14 +178,23 @@ fn counted(summaries: &[Value]) -> Result<Vec<Counted>> {
     Ok(rows)
 }
 
-/// Criterion's median of one row, in nanoseconds.
-fn median(row: &Path) -> Result<(String, f64)> {
-    let file: PathBuf = row.join("new/estimates.json");
+/// What criterion measured of one row: so many runs took so many nanoseconds, again and again.
+#[derive(Deserialize)]
+struct Samples {
+    iters: Vec<f64>,
+    times: Vec<f64>,
+}
+
+/// Nanoseconds of the quickest sample of one row: what else the machine does makes a sample slower, and never quicker.
+fn quickest(row: &Path) -> Result<(String, f64)> {
+    let file: PathBuf = row.join("new/sample.json");
     let text = fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let estimates: Value = serde_json::from_str(&text)?;
-    let median = estimates["median"]["point_estimate"].as_f64();
-    let id = row.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    Ok((id, median.with_context(|| format!("no median in {}", file.display()))?))
+    let Samples { iters, times } =
+        serde_json::from_str(&text).with_context(|| format!("no samples in {}", file.display()))?;
+    let each = times.iter().zip(&iters).map(|(time, runs)| time / runs);
+    let quickest =
+        each.min_by(f64::total_cmp).with_context(|| format!("no samples in {}", file.display()))?;
+    Ok((row.file_name().unwrap_or_default().to_string_lossy().into_owned(), quickest))
 }
 
 #[cfg(test)]
@@ -223,6 +232,20 @@ mod tests {
         broken["profiles"] = json!([]);
         assert!(counted(&[broken]).unwrap_err().to_string().contains("`typed`"));
         assert!(counted(&[json!({})]).is_err());
+    }
+
+    #[test]
+    fn the_quickest_sample_counts() {
+        let folder = tempfile::tempdir().unwrap();
+        let row = folder.path().join("typed");
+        fs::create_dir_all(row.join("new")).unwrap();
+        assert!(quickest(&row).unwrap_err().to_string().starts_with("cannot read"));
+        fs::write(
+            row.join("new/sample.json"),
+            r#"{"iters": [10.0, 20.0, 30.0], "times": [80.0, 120.0, 300.0]}"#,
+        )
+        .unwrap();
+        assert_eq!(quickest(&row).unwrap(), ("typed".to_owned(), 6.0));
     }
 
     #[test]

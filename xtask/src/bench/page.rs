@@ -27,15 +27,16 @@ const HEAD: &str = "\
 
 <!-- Written by `cargo xtask bench`; do not edit. -->
 
-One run of `cargo xtask bench`. Our rows are bold. *Instructions* are callgrind's and the same each time; *time* is
-criterion's median and depends on the machine and its mood: compare it within a table, not with another's.
+One run of `cargo xtask bench`. Our rows are bold. *Instructions* are callgrind's, net of inputs, and the same each time.
+*Time* is the quickest of criterion's samples, with the inputs dropped in it, which is most of it for the quick ones; it
+depends on the machine and its mood, and says less.
 
 ";
 
 const NOTES: &str = "\
 ## What is compared, and what not
 
-- **Net of inputs.** An item's id, two agents' names, an error and a result of about 200 bytes are made before anything
+- **Net of inputs**, in instructions and allocations. An item's id, two agents' names, an error and a result of about 200 bytes are made before anything
   is counted. A function that takes them and drops them is measured too and subtracted: any machine must pay that.
   So an allocation counted here is a copy, and freeing that copy is in the instructions.
 - **Nothing is known beforehand where nothing can be.** For machines whose state is known at run time, state and event
@@ -131,8 +132,7 @@ fn find<'a, T>(rows: &'a [T], id: &str, id_of: impl Fn(&T) -> &String) -> Result
 
 fn lives(page: &mut String, lives: &[Life]) -> Result<()> {
     page.push_str(
-        "## One life\n\nA whole item is started, fails, is retried, starts again, and completes: five transitions, \
-         net of inputs.\n\n\
+        "## One life\n\nA whole item is started, fails, is retried, starts again, and completes: five transitions.\n\n\
          | machine | instructions | allocations | ns | bytes of a status |\n|---|--:|--:|--:|--:|\n",
     );
     for Life { name, instructions, allocations, nanoseconds, status, .. } in lives {
@@ -149,8 +149,7 @@ fn lives(page: &mut String, lives: &[Life]) -> Result<()> {
 
 fn refusals(page: &mut String, refusals: &[Refusal]) -> Result<()> {
     page.push_str(
-        "## One refusal\n\nA failed item's agent completes after all, with its result. That is not legal; net of \
-         inputs.\n\n\
+        "## One refusal\n\nA failed item's agent completes after all, with its result. That is not legal.\n\n\
          | machine | instructions | allocations | ns | item | event | message |\n|---|--:|--:|--:|---|---|--:|\n",
     );
     let kept = |kept| if kept { "kept" } else { "**lost**" };
