@@ -42,8 +42,8 @@ fn interrupt() {
             pairs.iter().map(|(id, status)| (id.clone(), to_original::status(status.clone()))).collect();
         let mut ours = pairs.clone();
         let theirs = best.original(|| original::apply_interrupt_to_all(black_box(theirs)));
-        let statuses = |pairs| Vec::iter_mut(pairs).map(|(_, status)| status);
-        let interrupted = best.ours(|| interrupt_all(statuses(black_box(&mut ours))));
+        let statuses = black_box(&mut ours).iter_mut().map(|(_, status)| status);
+        let interrupted = best.ours(|| interrupt_all(statuses));
         let pending = ours.iter().filter(|(_, status)| *status == WorkItemStatus::Pending).count();
         let theirs = theirs.iter().filter(|(_, status)| status.needs_processing()).count();
         assert!(interrupted > 0 && pending == theirs);

@@ -1,10 +1,15 @@
 //! statum 0.9: the machine is in `peers/statum`, a crate of its own, so that its check can be timed alone.
 //!
-//! Its head says how it is used and what it cannot express.
+//! Its head says how it is used and what it cannot express. Here it is compiled in, as it would be in a program: from a
+//! crate of its own its methods would not be inlined.
+
+#[path = "../../statum/src/lib.rs"]
+pub mod machine;
 
 use workitem_bench::{Inputs, Machine, Outcome};
-use workitem_peer_statum::{Completed, Item, Letter, Work};
 use workitem_types::AgentResult;
+
+use machine::{Completed, Item, Letter, Work};
 
 /// Types written by macros.
 pub struct Statum;
@@ -19,7 +24,7 @@ impl Machine for Statum {
 
     fn live(inputs: Inputs) -> Item<Completed> {
         let Inputs { id, first_agent, error, second_agent, result, now } = inputs;
-        workitem_peer_statum::new(id.into_string())
+        machine::new(id.into_string())
             .start(first_agent, now)
             .fail(error)
             .retry()
