@@ -36,9 +36,10 @@ depends on the machine and its mood, and says less.
 const NOTES: &str = "\
 ## What is compared, and what not
 
-- **Net of inputs**, in instructions and allocations. An item's id, two agents' names, an error and a result of about 200 bytes are made before anything
-  is counted. A function that takes them and drops them is measured too and subtracted: any machine must pay that.
-  So an allocation counted here is a copy, and freeing that copy is in the instructions.
+- **Net of inputs**, in instructions and allocations. An item's id, two agents' names, an error and a result of about
+  200 bytes are made before anything is counted. A function that takes them and drops them is measured too and
+  subtracted: any machine must pay that. So an allocation counted here is a copy, and freeing that copy is in the
+  instructions.
 - **Nothing is known beforehand where nothing can be.** For machines whose state is known at run time, state and event
   are hidden from the compiler before each transition. Typed machines are not hindered: that the compiler knows the
   state is what they are for.
