@@ -24,6 +24,8 @@ use std::process::{self, ExitCode};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 
+use crate::mutants::{Part, Suite};
+
 /// Tasks of the workitem workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -51,8 +53,15 @@ enum Command {
         #[arg(long, default_value_t = 5_000)]
         items: usize,
     },
-    /// Break the machine crates in every way that cargo-mutants knows, and see whether a test notices.
-    Mutants,
+    /// Break the code in every way that cargo-mutants knows, and see whether a test notices.
+    Mutants {
+        /// What to break.
+        #[arg(default_value = "machine")]
+        suite: Suite,
+        /// Arguments for cargo-mutants, to break less: `-- --file cells.rs`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Check dependency edges, the trusted base, and habits of the code.
     Tidy,
 }
@@ -70,6 +79,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, root: &Path) -> Result<()> {
     match *command {
+        Command::Mutants { suite, ref arguments } => mutants::run(root, suite, Part::Selected(arguments)),
         Command::Test => test::run(root),
         Command::Prove { seed } => prove::run(root, seed),
         Command::Codegen { check: true, .. } => report("codegen", &codegen::check(root)?),
@@ -78,7 +88,6 @@ fn run(command: &Command, root: &Path) -> Result<()> {
             if bless { codegen::bless(root) } else { Ok(()) }
         }
         Command::Bench { items } => bench::run(root, items),
-        Command::Mutants => mutants::run(root),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
 }
