@@ -91,7 +91,7 @@ pub fn run(root: &Path, suite: Suite, part: Part<'_>) -> Result<()> {
     };
     // No mutant changes which methods there are, which is what these take their time to see.
     mutants.args(["--", "--", "--skip", "illegal_calls_and_misuse_do_not_compile"]);
-    mutants.env("CARGO_TARGET_DIR", target(root).join("mutants/build")).env("WORKITEM_PROOF", PROOF);
+    mutants.env("CARGO_TARGET_DIR", output.join("build")).env("WORKITEM_PROOF", PROOF);
     mutants.env_remove("TRYBUILD").stdin(Stdio::null());
 
     let status = mutants.status().context("cannot start cargo-mutants")?;
