@@ -168,7 +168,9 @@ impl Outcome {
         for mutant in &missed {
             println!("missed: {mutant}");
         }
-        let noticed: Vec<_> = caught.iter().filter(|mutant| known.contains(&mutant.as_str())).collect();
+        // One line may stand for several mutants of one function; it is needed while one of them survives.
+        let is_noticed = |mutant: &&&String| known.contains(&mutant.as_str()) && !let_be.contains(mutant);
+        let noticed: Vec<_> = caught.iter().filter(|mutant| is_noticed(&mutant)).collect();
         for mutant in &noticed {
             println!("no longer a survivor: {mutant}");
         }
