@@ -74,7 +74,7 @@ pub fn run(root: &Path, suite: Suite, part: Part<'_>) -> Result<()> {
 
     let mut mutants = contained(suite, &program)?;
     mutants.current_dir(root).args(["mutants", "--profile", "mutants"]);
-    mutants.args(["--no-times", "--minimum-test-timeout", "60", "--output"]).arg(&output);
+    mutants.args(["--no-times", "--minimum-test-timeout", "30", "--output"]).arg(&output);
     for krate in suite.broken() {
         mutants.args(["--package", krate]);
     }
