@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::tools::{self, Package};
-use crate::{codegen, report, succeed, tidy};
+use crate::{codegen, docs, report, succeed, tidy};
 
 /// A step: its name, and how to run it alone.
 struct Step {
@@ -52,10 +52,7 @@ const STEPS: [Step; 7] = [
     Step {
         name: "docs",
         alone: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",
-        run: |root, _| {
-            let mut doc = cargo(root, &["doc", "--workspace", "--no-deps"]);
-            succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
-        },
+        run: |root, _| docs::api(root),
     },
 ];
 

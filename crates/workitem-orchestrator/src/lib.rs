@@ -62,8 +62,3 @@ pub use process::{
 };
 pub use retry::{Backoff, Retry};
 pub use stop::{Stop, Stopping};
-
-/// The README's examples, compiled with the doc tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

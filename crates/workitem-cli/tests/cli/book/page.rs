@@ -1,0 +1,135 @@
+//! A page as what is to be done: files to write and commands to run, in sessions.
+
+/// What happens in one folder, from top to bottom.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Session {
+    pub steps: Vec<Step>,
+}
+
+impl Session {
+    pub fn has_commands(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, Step::Run { .. }))
+    }
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step {
+    /// A file is written.
+    File { name: String, text: String },
+    /// A command is run; `shown` is what it prints, says the page.
+    Run { line: usize, command: String, shown: String },
+}
+
+/// The page's sessions; or the line where it makes no sense, and why.
+pub fn sessions(page: &str) -> Result<Vec<Session>, (usize, String)> {
+    let mut sessions = vec![Session::default()];
+    let mut lines = page.lines().enumerate().map(|(index, text)| (index + 1, text));
+    let mut marks: Vec<&str> = Vec::new();
+    while let Some((line, text)) = lines.next() {
+        if let Some(mark) = text.strip_prefix("<!-- ").and_then(|mark| mark.strip_suffix(" -->")) {
+            marks.push(mark);
+        } else if let Some(info) = text.strip_prefix("```") {
+            let block: Vec<&str> =
+                lines.by_ref().map(|(_, text)| text).take_while(|text| *text != "```").collect();
+            add_block(&mut sessions, line, info, &block, &marks)?;
+            marks.clear();
+        } else if text.trim_start().starts_with("```") {
+            return Err((line, "a block in a list is not found by those who check: move it out".to_owned()));
+        } else if !text.is_empty() {
+            marks.clear();
+        }
+    }
+    Ok(sessions)
+}
+
+fn add_block(
+    sessions: &mut Vec<Session>,
+    line: usize,
+    info: &str,
+    block: &[&str],
+    marks: &[&str],
+) -> Result<(), (usize, String)> {
+    if marks.contains(&"new folder") {
+        sessions.push(Session::default());
+    }
+    let not_run = marks.iter().find_map(|mark| mark.strip_prefix("not run:"));
+    let file = marks.iter().find_map(|mark| mark.strip_prefix("file: "));
+    let steps = &mut sessions.last_mut().expect("there is a first one").steps;
+    match (info, file, not_run) {
+        (_, Some(name), None) => {
+            let text = block.iter().map(|line| format!("{line}\n")).collect();
+            steps.push(Step::File { name: name.to_owned(), text });
+        }
+        ("console", None, None) => add_commands(steps, line, block)?,
+        ("console", None, Some(reason)) if !reason.trim().is_empty() => {}
+        // A test's own: Rust blocks are compiled by `workitem-book`.
+        ("text" | "mermaid", None, None) => {}
+        (rust, None, None) if rust.starts_with("rust") => {}
+        _ => {
+            let what =
+                format!("`{info}` is a block that nothing checks: make it `console`, `rust` or a file");
+            return Err((line, what));
+        }
+    }
+    Ok(())
+}
+
+fn add_commands(steps: &mut Vec<Step>, fence: usize, block: &[&str]) -> Result<(), (usize, String)> {
+    let mut lines = (fence + 1..).zip(block);
+    while let Some((line, text)) = lines.next() {
+        if let Some(command) = text.strip_prefix("$ ") {
+            let mut command = command.to_owned();
+            while command.ends_with('\\') {
+                let Some((_, more)) = lines.next() else { break };
+                command.push('\n');
+                command.push_str(more);
+            }
+            steps.push(Step::Run { line, command, shown: String::new() });
+        } else if let Some(Step::Run { shown, .. }) = steps.last_mut().filter(|_| line > fence + 1) {
+            shown.push_str(text);
+            shown.push('\n');
+        } else {
+            return Err((line, "a `console` block begins with a command: `$ `".to_owned()));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn command(line: usize, command: &str, shown: &str) -> Step {
+        Step::Run { line, command: command.into(), shown: shown.into() }
+    }
+
+    #[test]
+    fn commands_are_told_from_what_they_print() {
+        let page = "Text.\n\n```console\n$ one \\\n    two\nshown\n\n$ three\n```\n";
+        let [session] = &sessions(page).unwrap()[..] else { panic!("one session") };
+        let expected = [command(4, "one \\\n    two", "shown\n\n"), command(8, "three", "")];
+        assert_eq!(session.steps, expected);
+    }
+
+    #[test]
+    fn marks_say_what_becomes_of_the_next_block() {
+        let page = "<!-- file: a.sh -->\n\n```sh\n#!/bin/sh\n```\n\n<!-- not run: it waits -->\n```console\n$ a\n```\n\
+                    <!-- new folder -->\n```console\n$ b\n```\n<!-- a remark -->\ntext\n```console\n$ c\n```\n";
+        let [first, second] = &sessions(page).unwrap()[..] else { panic!("two sessions") };
+        assert_eq!(first.steps, [Step::File { name: "a.sh".into(), text: "#!/bin/sh\n".into() }]);
+        assert_eq!(second.steps, [command(13, "b", ""), command(18, "c", "")]);
+    }
+
+    #[test]
+    fn a_block_that_nothing_checks_is_refused() {
+        for page in [
+            "```sh\nls\n```",
+            "- a\n\n  ```console\n  $ ls\n  ```",
+            "```\nls\n```",
+            "<!-- not run: -->\n```console\n$ ls\n```",
+        ] {
+            assert!(sessions(page).is_err(), "{page}");
+        }
+        assert_eq!(sessions("```console\nshown\n$ ls\n```").unwrap_err().0, 2);
+    }
+}
