@@ -17,5 +17,6 @@ pages! {
     Readme: "../../../README.md"
     Cli: "../../../docs/cli.md"
     Design: "../../../docs/design.md"
+    Tour: "../../../docs/tour.md"
     Transitions: "../../../docs/transitions.md"
 }
