@@ -17,6 +17,10 @@ pages! {
     Readme: "../../../README.md"
     Cli: "../../../docs/cli.md"
     Design: "../../../docs/design.md"
+    CompileFail: "../../../docs/compile-fail.md"
+    Embedding: "../../../docs/embedding.md"
+    FirstJob: "../../../docs/first-job.md"
+    Problem: "../../../docs/problem.md"
     Tour: "../../../docs/tour.md"
     Transitions: "../../../docs/transitions.md"
 }

@@ -45,6 +45,8 @@ pages! {
     contributing: "CONTRIBUTING.md"
     cli: "docs/cli.md"
     design: "docs/design.md"
+    compile_fail: "docs/compile-fail.md"
+    embedding: "docs/embedding.md"
     first_job: "docs/first-job.md"
     problem: "docs/problem.md"
     transitions: "docs/transitions.md"
@@ -137,6 +139,8 @@ fn bash(shop: &Workshop, session: &Session) -> Command {
     // What a page builds is kept between runs. It is no part of this workspace, and gets no folder in it.
     bash.env("CARGO_TARGET_DIR", Path::new(env!("CARGO_TARGET_TMPDIR")).join("book"));
     bash.env("CARGO_NET_OFFLINE", "true").env("CARGO_PROFILE_DEV_DEBUG", "0").env_remove("TRYBUILD");
+    // As on a terminal without colours, and without what a reader has not asked for.
+    bash.env("TERM", "dumb").env_remove("RUST_BACKTRACE");
     bash
 }
 

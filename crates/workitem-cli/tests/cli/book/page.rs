@@ -62,9 +62,9 @@ fn add_block(
         }
         ("console", None, None) => add_commands(steps, line, block)?,
         ("console", None, Some(reason)) if !reason.trim().is_empty() => {}
-        // A test's own: Rust blocks are compiled by `workitem-book`.
         ("text" | "mermaid", None, None) => {}
-        (rust, None, None) if rust.starts_with("rust") => {}
+        // Compiled by `workitem-book`, if it is not told to ignore them.
+        (rust, None, None) if rust.starts_with("rust") && !rust.contains("ignore") => {}
         _ => {
             let what =
                 format!("`{info}` is a block that nothing checks: make it `console`, `rust` or a file");
