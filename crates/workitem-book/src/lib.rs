@@ -16,11 +16,14 @@ macro_rules! pages {
 pages! {
     Readme: "../../../README.md"
     Cli: "../../../docs/cli.md"
-    Design: "../../../docs/design.md"
+    Comparison: "../../../docs/comparison.md"
     CompileFail: "../../../docs/compile-fail.md"
+    Design: "../../../docs/design.md"
     Embedding: "../../../docs/embedding.md"
     FirstJob: "../../../docs/first-job.md"
     Problem: "../../../docs/problem.md"
+    Proof: "../../../docs/proof.md"
+    Store: "../../../docs/store.md"
     Tour: "../../../docs/tour.md"
     Transitions: "../../../docs/transitions.md"
 }

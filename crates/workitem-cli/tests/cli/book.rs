@@ -43,14 +43,19 @@ pages! {
     readme: "README.md"
     architecture: "ARCHITECTURE.md"
     contributing: "CONTRIBUTING.md"
+    benchmarks: "docs/benchmarks.md"
     cli: "docs/cli.md"
-    design: "docs/design.md"
+    comparison: "docs/comparison.md"
     compile_fail: "docs/compile-fail.md"
+    crates: "docs/crates.md"
+    design: "docs/design.md"
     embedding: "docs/embedding.md"
     first_job: "docs/first-job.md"
     problem: "docs/problem.md"
-    transitions: "docs/transitions.md"
+    proof: "docs/proof.md"
+    store: "docs/store.md"
     tour: "docs/tour.md"
+    transitions: "docs/transitions.md"
 }
 
 #[test]
