@@ -8,6 +8,7 @@
 //!
 //! - `<!-- file: NAME -->` — the block is a file; it is written when its turn comes;
 //! - `<!-- not run: REASON -->` — the commands of this block are only shown;
+//! - `<!-- patch: FILE -->` — the block is a `diff`; what it takes away must stand in that file of the workspace;
 //! - `<!-- new folder -->` — here begins another session, in another folder.
 
 mod matching;
@@ -80,6 +81,12 @@ fn run(page: &str) {
     let text = fs::read_to_string(root().join(page)).unwrap();
     let sessions = sessions(&text).unwrap_or_else(|(line, what)| panic!("{page}:{line}: {what}"));
     let mut problems = String::new();
+    for step in sessions.iter().flat_map(|session| &session.steps) {
+        let Step::Patch { line, file, before } = step else { continue };
+        if !fs::read_to_string(root().join(file)).unwrap_or_default().contains(before) {
+            let _ = write!(problems, "\n{page}:{line}: {file} has no such lines to change:\n{before}");
+        }
+    }
     for session in sessions.iter().filter(|session| session.has_commands()) {
         for (line, what) in run_session(session) {
             let _ = write!(problems, "\n{page}:{line}: {what}");
@@ -123,6 +130,7 @@ fn bash(shop: &Workshop, session: &Session) -> Command {
             Step::Run { command, .. } => {
                 writeln!(script, "{{ {command}\n}}; e=$?; printf '\\n%s %s\\n' '{END}' $e; (exit $e)")
             }
+            Step::Patch { .. } => Ok(()),
             Step::File { name, text } => {
                 // What a reader would type there is a path of his machine.
                 let text = text.replace("../workitem", &root.display().to_string());

@@ -16,6 +16,8 @@ impl Session {
 pub enum Step {
     /// A file is written.
     File { name: String, text: String },
+    /// A file of the workspace could be changed; `before` is what would go.
+    Patch { line: usize, file: String, before: String },
     /// A command is run; `shown` is what it prints, says the page.
     Run { line: usize, command: String, shown: String },
 }
@@ -54,7 +56,14 @@ fn add_block(
     }
     let not_run = marks.iter().find_map(|mark| mark.strip_prefix("not run:"));
     let file = marks.iter().find_map(|mark| mark.strip_prefix("file: "));
+    let patch = marks.iter().find_map(|mark| mark.strip_prefix("patch: "));
     let steps = &mut sessions.last_mut().expect("there is a first one").steps;
+    if let ("diff", Some(file)) = (info, patch) {
+        let before = block.iter().filter_map(|line| line.strip_prefix(['-', ' ']));
+        let before = before.map(|line| format!("{line}\n")).collect();
+        steps.push(Step::Patch { line, file: file.to_owned(), before });
+        return Ok(());
+    }
     match (info, file, not_run) {
         (_, Some(name), None) => {
             let text = block.iter().map(|line| format!("{line}\n")).collect();
@@ -118,6 +127,14 @@ mod tests {
         let [first, second] = &sessions(page).unwrap()[..] else { panic!("two sessions") };
         assert_eq!(first.steps, [Step::File { name: "a.sh".into(), text: "#!/bin/sh\n".into() }]);
         assert_eq!(second.steps, [command(13, "b", ""), command(18, "c", "")]);
+    }
+
+    #[test]
+    fn a_patch_is_known_by_what_it_takes_away() {
+        let page = "<!-- patch: a.rs -->\n```diff\n kept\n-gone\n+new\n```\n";
+        let [session] = &sessions(page).unwrap()[..] else { panic!("one session") };
+        let before = "kept\ngone\n".to_owned();
+        assert_eq!(session.steps, [Step::Patch { line: 2, file: "a.rs".into(), before }]);
     }
 
     #[test]
