@@ -9,7 +9,6 @@
 //! - `<!-- file: NAME -->` — the block is a file; it is written when its turn comes;
 //! - `<!-- not run: REASON -->` — the commands of this block are only shown;
 //! - `<!-- patch: FILE -->` — the block is a `diff`; what it takes away must stand in that file of the workspace;
-//! - `<!-- new folder -->` — here begins another session, in another folder.
 
 mod matching;
 mod page;
@@ -21,7 +20,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::workshop::Workshop;
-use page::{Session, Step, sessions};
+use page::{Step, steps};
 
 /// How long a page may take: one builds a crate of its own, and on a new machine all that it depends on.
 const PATIENCE: Duration = Duration::from_mins(10);
@@ -75,34 +74,40 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
 
-/// Runs the sessions of a page, and compares.
+/// Runs the commands of a page, and compares.
 #[track_caller]
 fn run(page: &str) {
     let text = fs::read_to_string(root().join(page)).unwrap();
-    let sessions = sessions(&text).unwrap_or_else(|(line, what)| panic!("{page}:{line}: {what}"));
+    let steps = steps(&text).unwrap_or_else(|(line, what)| panic!("{page}:{line}: {what}"));
     let mut problems = String::new();
-    for step in sessions.iter().flat_map(|session| &session.steps) {
-        let Step::Patch { line, file, before } = step else { continue };
-        if !fs::read_to_string(root().join(file)).unwrap_or_default().contains(before) {
-            let _ = write!(problems, "\n{page}:{line}: {file} has no such lines to change:\n{before}");
-        }
-    }
-    for session in sessions.iter().filter(|session| session.has_commands()) {
-        for (line, what) in run_session(session) {
-            let _ = write!(problems, "\n{page}:{line}: {what}");
-        }
+    let has_commands = steps.iter().any(|step| matches!(step, Step::Run { .. }));
+    let differing = if has_commands { differing(&steps) } else { Vec::new() };
+    for (line, what) in out_of_date(&steps).into_iter().chain(differing) {
+        let _ = write!(problems, "\n{page}:{line}: {what}");
     }
     assert!(problems.is_empty(), "a page shows what does not happen:{problems}");
 }
 
+/// Patches that cannot be applied any more, by line.
+fn out_of_date(steps: &[Step]) -> Vec<(usize, String)> {
+    let mut problems = Vec::new();
+    for step in steps {
+        let Step::Patch { line, file, before } = step else { continue };
+        if !fs::read_to_string(root().join(file)).unwrap_or_default().contains(before) {
+            problems.push((*line, format!("{file} has no such lines to change:\n{before}")));
+        }
+    }
+    problems
+}
+
 /// What is different from what is shown, by line.
-fn run_session(session: &Session) -> Vec<(usize, String)> {
+fn differing(steps: &[Step]) -> Vec<(usize, String)> {
     let shop = Workshop::new();
-    let output = shop.start(bash(&shop, session), "").wait_at_most(PATIENCE);
+    let output = shop.start(bash(&shop, steps), "").wait_at_most(PATIENCE);
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     let mut outputs = outputs(&printed).into_iter();
     let mut problems = Vec::new();
-    let mut steps = session.steps.iter().peekable();
+    let mut steps = steps.iter().peekable();
     while let Some(step) = steps.next() {
         let Step::Run { line, command, shown } = step else { continue };
         let Some((printed, exit)) = outputs.next() else {
@@ -121,10 +126,10 @@ fn run_session(session: &Session) -> Vec<(usize, String)> {
 }
 
 /// Bash with the whole session, as one script.
-fn bash(shop: &Workshop, session: &Session) -> Command {
+fn bash(shop: &Workshop, steps: &[Step]) -> Command {
     let root = root();
     let mut script = String::from("exec 2>&1\n");
-    for step in &session.steps {
+    for step in steps {
         let _ = match step {
             // `$?` stays that of the command.
             Step::Run { command, .. } => {

@@ -1,16 +1,4 @@
-//! A page as what is to be done: files to write and commands to run, in sessions.
-
-/// What happens in one folder, from top to bottom.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Session {
-    pub steps: Vec<Step>,
-}
-
-impl Session {
-    pub fn has_commands(&self) -> bool {
-        self.steps.iter().any(|step| matches!(step, Step::Run { .. }))
-    }
-}
+//! A page as what is to be done, from top to bottom.
 
 #[derive(Debug, PartialEq, Eq)]
 pub enum Step {
@@ -22,9 +10,9 @@ pub enum Step {
     Run { line: usize, command: String, shown: String },
 }
 
-/// The page's sessions; or the line where it makes no sense, and why.
-pub fn sessions(page: &str) -> Result<Vec<Session>, (usize, String)> {
-    let mut sessions = vec![Session::default()];
+/// The page's steps; or the line where it makes no sense, and why.
+pub fn steps(page: &str) -> Result<Vec<Step>, (usize, String)> {
+    let mut steps = Vec::new();
     let mut lines = page.lines().enumerate().map(|(index, text)| (index + 1, text));
     let mut marks: Vec<&str> = Vec::new();
     while let Some((line, text)) = lines.next() {
@@ -33,7 +21,7 @@ pub fn sessions(page: &str) -> Result<Vec<Session>, (usize, String)> {
         } else if let Some(info) = text.strip_prefix("```") {
             let block: Vec<&str> =
                 lines.by_ref().map(|(_, text)| text).take_while(|text| *text != "```").collect();
-            add_block(&mut sessions, line, info, &block, &marks)?;
+            add_block(&mut steps, line, info, &block, &marks)?;
             marks.clear();
         } else if text.trim_start().starts_with("```") {
             return Err((line, "a block in a list is not found by those who check: move it out".to_owned()));
@@ -41,46 +29,40 @@ pub fn sessions(page: &str) -> Result<Vec<Session>, (usize, String)> {
             marks.clear();
         }
     }
-    Ok(sessions)
+    Ok(steps)
 }
 
 fn add_block(
-    sessions: &mut Vec<Session>,
+    steps: &mut Vec<Step>,
     line: usize,
     info: &str,
     block: &[&str],
     marks: &[&str],
 ) -> Result<(), (usize, String)> {
-    if marks.contains(&"new folder") {
-        sessions.push(Session::default());
-    }
-    let not_run = marks.iter().find_map(|mark| mark.strip_prefix("not run:"));
-    let file = marks.iter().find_map(|mark| mark.strip_prefix("file: "));
-    let patch = marks.iter().find_map(|mark| mark.strip_prefix("patch: "));
-    let steps = &mut sessions.last_mut().expect("there is a first one").steps;
-    if let ("diff", Some(file)) = (info, patch) {
-        let before = block.iter().filter_map(|line| line.strip_prefix(['-', ' ']));
-        let before = before.map(|line| format!("{line}\n")).collect();
-        steps.push(Step::Patch { line, file: file.to_owned(), before });
-        return Ok(());
-    }
-    match (info, file, not_run) {
-        (_, Some(name), None) => {
-            let text = block.iter().map(|line| format!("{line}\n")).collect();
-            steps.push(Step::File { name: name.to_owned(), text });
+    let marked = |name| marks.iter().find_map(|mark| mark.strip_prefix(name)).map(str::trim);
+    match (info, marked("file:"), marked("patch:"), marked("not run:")) {
+        (_, Some(name), None, None) => {
+            steps.push(Step::File { name: name.to_owned(), text: lines_of(block.iter().copied()) });
         }
-        ("console", None, None) => add_commands(steps, line, block)?,
-        ("console", None, Some(reason)) if !reason.trim().is_empty() => {}
-        ("text" | "mermaid", None, None) => {}
+        ("diff", None, Some(file), None) => {
+            let before = block.iter().filter_map(|line| line.strip_prefix(['-', ' ']));
+            steps.push(Step::Patch { line, file: file.to_owned(), before: lines_of(before) });
+        }
+        ("console", None, None, None) => add_commands(steps, line, block)?,
+        ("console", None, None, Some(reason)) if !reason.is_empty() => {}
+        ("text" | "mermaid", None, None, None) => {}
         // Compiled by `workitem-book`, if it is not told to ignore them.
-        (rust, None, None) if rust.starts_with("rust") && !rust.contains("ignore") => {}
+        (rust, None, None, None) if rust.starts_with("rust") && !rust.contains("ignore") => {}
         _ => {
-            let what =
-                format!("`{info}` is a block that nothing checks: make it `console`, `rust` or a file");
-            return Err((line, what));
+            let what = "is a block that nothing checks: make it `console`, `rust` or a file";
+            return Err((line, format!("`{info}` {what}")));
         }
     }
     Ok(())
+}
+
+fn lines_of<'a>(lines: impl Iterator<Item = &'a str>) -> String {
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn add_commands(steps: &mut Vec<Step>, fence: usize, block: &[&str]) -> Result<(), (usize, String)> {
@@ -115,26 +97,23 @@ mod tests {
     #[test]
     fn commands_are_told_from_what_they_print() {
         let page = "Text.\n\n```console\n$ one \\\n    two\nshown\n\n$ three\n```\n";
-        let [session] = &sessions(page).unwrap()[..] else { panic!("one session") };
         let expected = [command(4, "one \\\n    two", "shown\n\n"), command(8, "three", "")];
-        assert_eq!(session.steps, expected);
+        assert_eq!(steps(page).unwrap(), expected);
     }
 
     #[test]
     fn marks_say_what_becomes_of_the_next_block() {
         let page = "<!-- file: a.sh -->\n\n```sh\n#!/bin/sh\n```\n\n<!-- not run: it waits -->\n```console\n$ a\n```\n\
-                    <!-- new folder -->\n```console\n$ b\n```\n<!-- a remark -->\ntext\n```console\n$ c\n```\n";
-        let [first, second] = &sessions(page).unwrap()[..] else { panic!("two sessions") };
-        assert_eq!(first.steps, [Step::File { name: "a.sh".into(), text: "#!/bin/sh\n".into() }]);
-        assert_eq!(second.steps, [command(13, "b", ""), command(18, "c", "")]);
+                    <!-- not run: it waits -->\ntext\n```console\n$ b\n```\n";
+        let file = Step::File { name: "a.sh".into(), text: "#!/bin/sh\n".into() };
+        assert_eq!(steps(page).unwrap(), [file, command(14, "b", "")]);
     }
 
     #[test]
     fn a_patch_is_known_by_what_it_takes_away() {
         let page = "<!-- patch: a.rs -->\n```diff\n kept\n-gone\n+new\n```\n";
-        let [session] = &sessions(page).unwrap()[..] else { panic!("one session") };
         let before = "kept\ngone\n".to_owned();
-        assert_eq!(session.steps, [Step::Patch { line: 2, file: "a.rs".into(), before }]);
+        assert_eq!(steps(page).unwrap(), [Step::Patch { line: 2, file: "a.rs".into(), before }]);
     }
 
     #[test]
@@ -145,8 +124,8 @@ mod tests {
             "```\nls\n```",
             "<!-- not run: -->\n```console\n$ ls\n```",
         ] {
-            assert!(sessions(page).is_err(), "{page}");
+            assert!(steps(page).is_err(), "{page}");
         }
-        assert_eq!(sessions("```console\nshown\n$ ls\n```").unwrap_err().0, 2);
+        assert_eq!(steps("```console\nshown\n$ ls\n```").unwrap_err().0, 2);
     }
 }
