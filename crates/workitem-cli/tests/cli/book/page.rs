@@ -51,7 +51,8 @@ fn add_block(
         ("console", None, None, None) => add_commands(steps, line, block)?,
         ("console", None, None, Some(reason)) if !reason.is_empty() => {}
         ("text" | "mermaid", None, None, None) => {}
-        // Compiled by `workitem-book`, if it is not told to ignore them.
+        // Compiled by `workitem-book`, if it is not told to ignore them. Files of a crate of their own are `rs`, which
+        // rustdoc does not take for its own.
         (rust, None, None, None) if rust.starts_with("rust") && !rust.contains("ignore") => {}
         _ => {
             let what = "is a block that nothing checks: make it `console`, `rust` or a file";
