@@ -2,6 +2,7 @@
 //!
 //! - `test` runs everything that must hold;
 //! - `prove` runs the tests of the proof and lets them look further;
+//! - `peers` runs the machine beside the original;
 //! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
 //! - `docs` builds the book and the documentation of the crates;
@@ -12,6 +13,7 @@ mod bench;
 mod codegen;
 mod docs;
 mod mutants;
+mod peers;
 mod prove;
 mod test;
 mod tidy;
@@ -26,6 +28,8 @@ use std::process::{self, ExitCode};
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
 
+use crate::mutants::{Part, Suite};
+
 /// Tasks of the workitem workspace.
 #[derive(Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
@@ -34,6 +38,13 @@ enum Command {
     Test,
     /// Run the proof that the machines are one, as far as ten minutes go, and say what was covered.
     Prove {
+        /// Start random tests here, to see again what they found.
+        #[arg(long, value_parser = seed)]
+        seed: Option<u64>,
+    },
+    /// Run the machine beside the original, `prodigy` 0.4.4, and say what was covered. The first build takes
+    /// minutes.
+    Peers {
         /// Start random tests here, to see again what they found.
         #[arg(long, value_parser = seed)]
         seed: Option<u64>,
@@ -55,8 +66,15 @@ enum Command {
         #[arg(long, default_value_t = 5_000)]
         items: usize,
     },
-    /// Break the machine crates in every way that cargo-mutants knows, and see whether a test notices.
-    Mutants,
+    /// Break the code in every way that cargo-mutants knows, and see whether a test notices.
+    Mutants {
+        /// What to break.
+        #[arg(default_value = "machine")]
+        suite: Suite,
+        /// Arguments for cargo-mutants, to break less: `-- --file cells.rs`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Check dependency edges, the trusted base, and habits of the code.
     Tidy,
 }
@@ -74,8 +92,10 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, root: &Path) -> Result<()> {
     match *command {
+        Command::Mutants { suite, ref arguments } => mutants::run(root, suite, Part::Selected(arguments)),
         Command::Test => test::run(root),
         Command::Prove { seed } => prove::run(root, seed),
+        Command::Peers { seed } => peers::run(root, seed),
         Command::Codegen { check: true, .. } => report("codegen", &codegen::check(root)?),
         Command::Codegen { bless, .. } => {
             codegen::write(root)?;
@@ -83,7 +103,6 @@ fn run(command: &Command, root: &Path) -> Result<()> {
         }
         Command::Docs => docs::run(root),
         Command::Bench { items } => bench::run(root, items),
-        Command::Mutants => mutants::run(root),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
 }

@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::mutants::{Part, Suite};
 use crate::tools::{self, Package};
-use crate::{codegen, docs, report, succeed, tidy};
+use crate::{codegen, docs, mutants, report, succeed, tidy};
 
 /// A step: its name, and how to run it alone.
 struct Step {
@@ -24,7 +25,7 @@ const TESTING: &[Package] = &[
     Package { program: "ps", names: &["procps"] },
 ];
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     Step {
         name: "tools",
         alone: "apt-get install -y gcc libc6-dev findutils procps",
@@ -32,8 +33,12 @@ const STEPS: [Step; 7] = [
     },
     Step {
         name: "format",
-        alone: "cargo fmt --check",
-        run: |root, _| succeed(&mut cargo(root, &["fmt", "--all", "--check"])),
+        alone: "cargo fmt --all --check && cargo fmt --check --manifest-path peers/Cargo.toml",
+        // What stands apart is only built by a task of its own.
+        run: |root, _| {
+            succeed(&mut cargo(root, &["fmt", "--all", "--check"]))?;
+            succeed(&mut cargo(root, &["fmt", "--check", "--manifest-path", "peers/Cargo.toml"]))
+        },
     },
     Step {
         name: "codegen",
@@ -49,6 +54,11 @@ const STEPS: [Step; 7] = [
         },
     },
     Step { name: "tests", alone: "cargo test --workspace", run: tests },
+    Step {
+        name: "mutants",
+        alone: "cargo xtask mutants",
+        run: |root, _| mutants::run(root, Suite::Machine, Part::OfThisCommit),
+    },
     Step {
         name: "docs",
         alone: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",

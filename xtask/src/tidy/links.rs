@@ -19,7 +19,7 @@ const SUMMARY: &str = "docs/SUMMARY.md";
 const API: &str = "docs/api";
 
 /// Pages that are read where they stand, beside the code they are about.
-const BESIDE_THE_CODE: [&str; 1] = ["crates/workitem-conformance/tests/README.md"];
+const BESIDE_THE_CODE: [&str; 2] = ["crates/workitem-conformance/tests/README.md", "peers/README.md"];
 
 /// A page: what it links to, and what can be linked to in it.
 struct Page {
