@@ -5,11 +5,13 @@
 //! - `peers` runs the machine beside the original;
 //! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
+//! - `docs` builds the book and the documentation of the crates;
 //! - `bench` measures what the machines cost, and the command line beside `xargs`;
 //! - `tidy` checks the rules of this workspace that no compiler knows.
 
 mod bench;
 mod codegen;
+mod docs;
 mod mutants;
 mod peers;
 mod prove;
@@ -25,6 +27,8 @@ use std::process::{self, ExitCode};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Parser;
+
+use crate::mutants::{Part, Suite};
 
 /// Tasks of the workitem workspace.
 #[derive(Parser)]
@@ -54,10 +58,19 @@ enum Command {
         #[arg(long, conflicts_with = "check")]
         bless: bool,
     },
+    /// Build the book and the documentation of every crate.
+    Docs,
     /// Measure what the machines cost, ours beside other people's; or a job beside `xargs`.
     Bench(bench::Bench),
-    /// Break the machine crates in every way that cargo-mutants knows, and see whether a test notices.
-    Mutants,
+    /// Break the code in every way that cargo-mutants knows, and see whether a test notices.
+    Mutants {
+        /// What to break.
+        #[arg(default_value = "machine")]
+        suite: Suite,
+        /// Arguments for cargo-mutants, to break less: `-- --file cells.rs`.
+        #[arg(last = true)]
+        arguments: Vec<String>,
+    },
     /// Check dependency edges, the trusted base, and habits of the code.
     Tidy,
 }
@@ -75,6 +88,7 @@ fn main() -> ExitCode {
 
 fn run(command: &Command, root: &Path) -> Result<()> {
     match command {
+        Command::Mutants { suite, arguments } => mutants::run(root, *suite, Part::Selected(arguments)),
         Command::Test => test::run(root),
         Command::Prove { seed } => prove::run(root, *seed),
         Command::Peers { seed } => peers::run(root, *seed),
@@ -83,8 +97,8 @@ fn run(command: &Command, root: &Path) -> Result<()> {
             codegen::write(root)?;
             if *bless { codegen::bless(root) } else { Ok(()) }
         }
+        Command::Docs => docs::run(root),
         Command::Bench(bench) => bench::run(root, bench),
-        Command::Mutants => mutants::run(root),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
 }

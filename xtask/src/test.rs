@@ -7,8 +7,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use crate::mutants::{Part, Suite};
 use crate::tools::{self, Package};
-use crate::{bench, codegen, report, succeed, tidy};
+use crate::{bench, codegen, docs, mutants, report, succeed, tidy};
 
 /// A step: its name, and how to run it alone.
 struct Step {
@@ -24,7 +25,7 @@ const TESTING: &[Package] = &[
     Package { program: "ps", names: &["procps"] },
 ];
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     Step {
         name: "tools",
         alone: "apt-get install -y gcc libc6-dev findutils procps",
@@ -55,12 +56,14 @@ const STEPS: [Step; 8] = [
     Step { name: "tests", alone: "cargo test --workspace", run: tests },
     Step { name: "costs", alone: "cargo xtask bench --check", run: |root, _| bench::baseline::check(root) },
     Step {
+        name: "mutants",
+        alone: "cargo xtask mutants",
+        run: |root, _| mutants::run(root, Suite::Machine, Part::OfThisCommit),
+    },
+    Step {
         name: "docs",
         alone: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",
-        run: |root, _| {
-            let mut doc = cargo(root, &["doc", "--workspace", "--no-deps"]);
-            succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
-        },
+        run: |root, _| docs::api(root),
     },
 ];
 

@@ -5,6 +5,7 @@
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
+mod book;
 mod crash;
 mod letters;
 mod map;
