@@ -11,7 +11,7 @@ struct Compared {
 impl Visit for Compared {
     fn machine<M: Machine>(&mut self) {
         // What only has a status has no counters.
-        let uncounted = [Inputs::ID, original::Original::ID, rust_fsm::RustFsm::ID];
+        let uncounted = [Inputs::ID, <original::Original as Machine>::ID, rust_fsm::RustFsm::ID];
         let nothing = <original::Nothing as Machine>::ID;
         let counted = (!uncounted.contains(&M::ID) && M::ID != nothing).then_some((2, 1));
         let expected = Outcome { id: "42".into(), result: result(), counted };

@@ -79,6 +79,7 @@ impl Item<Failed> {
         self.transition()
     }
 
+    #[must_use]
     pub fn fail_again(mut self, error: String) -> Item<Failed> {
         self.failures += 1;
         self.transition_with(error)

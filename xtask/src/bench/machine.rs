@@ -69,6 +69,7 @@ pub fn run(root: &Path, peers: bool) -> Result<()> {
 }
 
 fn gather(root: &Path, suite: &Suite, report: &mut Report) -> Result<()> {
+    suite.outcomes(root)?;
     let instructions = suite.instructions(root)?;
     let memory = suite.memory(root)?;
     let time = suite.time(root)?;

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::succeed;
 use crate::test::cargo;
 use crate::tools::{self, Library, Package, target};
 
@@ -87,6 +88,12 @@ pub struct Bulk {
 }
 
 impl Suite {
+    /// Fails unless every machine comes to the same end: what another one costs says nothing. Built as it is measured.
+    pub fn outcomes(&self, root: &Path) -> Result<()> {
+        let mut test = self.cargo(root, &["test", "--quiet", "--profile", "bench", "--test", "outcomes"])?;
+        succeed(&mut test).with_context(|| format!("the machines of {} differ", self.krate))
+    }
+
     /// Instructions of every row, net of what drops the same inputs.
     pub fn instructions(&self, root: &Path) -> Result<Vec<Counted>> {
         let runner = tools::from_registry(root, "gungraun-runner", "0.20.0")?;
@@ -128,15 +135,22 @@ impl Suite {
 
     /// One benchmark, in the profile that both workspaces have in common.
     fn bench(&self, root: &Path, name: &str) -> Result<Command> {
+        eprintln!("{}: {name}", self.krate);
+        let mut bench = self.cargo(root, &["bench", "--quiet", "--bench", name])?;
+        bench.arg("--");
+        Ok(bench)
+    }
+
+    /// Cargo for this crate, with what building it needs.
+    fn cargo(&self, root: &Path, arguments: &[&str]) -> Result<Command> {
         tools::debian(BUILDING)?;
         tools::libraries(self.libraries)?;
-        eprintln!("{}: {name}", self.krate);
-        let mut bench = cargo(root, &["bench", "--quiet", "--manifest-path", self.manifest]);
-        bench.args(["--package", self.krate, "--bench", name, "--"]);
+        let mut cargo = cargo(root, arguments);
+        cargo.args(["--manifest-path", self.manifest, "--package", self.krate]);
         if let Some(folder) = self.target {
-            bench.env("CARGO_TARGET_DIR", target(root).join(folder));
+            cargo.env("CARGO_TARGET_DIR", target(root).join(folder));
         }
-        Ok(bench)
+        Ok(cargo)
     }
 }
 
