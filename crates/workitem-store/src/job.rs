@@ -29,6 +29,9 @@ pub struct Job {
     pub created_at: DateTime<Utc>,
     /// The digest of its input, once all of it was submitted; `None` while the job is *submitting*.
     pub digest: Option<String>,
+    /// How many items its input had, once all of it was submitted: those at the positions up to this one. What
+    /// stands behind was added later, or submitted anew for a dead letter.
+    pub input_items: u64,
 }
 
 impl Job {
@@ -36,6 +39,19 @@ impl Job {
     pub const fn is_sealed(&self) -> bool {
         self.digest.is_some()
     }
+}
+
+/// What those who control a job want of whoever runs it. Kept with the job, so that any process can say it, and
+/// one that starts later finds it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Control {
+    /// Run it.
+    #[default]
+    Run,
+    /// Claim nothing more for now; what runs may go on.
+    Pause,
+    /// Claim nothing more, and stop what runs.
+    Cancel,
 }
 
 /// How far a job is. Kept by every writer in its own transaction, never found by scanning.
