@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender, select};
 use workitem_store::{
-    AnyStep, Cause, Claim, ClaimRequest, Outcome as Written, SettledLease, Store, StoreError,
+    AnyStep, Cause, Claim, ClaimRequest, Control, Outcome as Written, SettledLease, Store, StoreError,
 };
 use workitem_types::{WorkItemEvent, WorkItemStatus};
 use workitem_typestate::{AgentComplete, AgentFailed, Interrupt};
@@ -25,6 +25,8 @@ const GROUP: Duration = Duration::from_millis(5);
 const GROUP_SIZE: usize = 4_096;
 /// How often to look for new items while a slot is free: others may add them.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often to look what is wanted of the job: others may pause or cancel it.
+const OBEY: Duration = Duration::from_millis(100);
 /// When an item that is tried again without backoff is due: after what was never tried, and whatever the
 /// clock does meanwhile.
 const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::from_timestamp_micros(1).expect("it is a time");
@@ -45,6 +47,9 @@ pub struct Driver<'a> {
     started: Instant,
     renewed: Instant,
     told: Instant,
+    /// What is wanted of the job, and since when that is known.
+    control: Control,
+    obeyed: Instant,
     draining_since: Option<Instant>,
     recorded: usize,
     completed: usize,
@@ -80,6 +85,8 @@ impl<'a> Driver<'a> {
             started: now,
             renewed: now,
             told: now,
+            control: Control::Run,
+            obeyed: now,
             draining_since: None,
             recorded: 0,
             completed: 0,
@@ -92,6 +99,7 @@ impl<'a> Driver<'a> {
     /// Runs until nothing is left to do, or nothing more may be done.
     pub fn drive(mut self, observer: &mut dyn Observer) -> Result<Summary, RunError> {
         let mut done = Vec::new();
+        self.obey(observer)?;
         let driven = loop {
             match self.turn(&mut done, observer) {
                 Ok(true) => {}
@@ -109,6 +117,7 @@ impl<'a> Driver<'a> {
             failures: self.failures,
             interrupted: self.interrupted,
             stopping: self.slots.stop.stopping(),
+            cancelled: self.control == Control::Cancel,
             slowest: self.slowest.into_vec(),
             took: self.started.elapsed(),
         })
@@ -117,10 +126,10 @@ impl<'a> Driver<'a> {
     /// One turn of the loop; `false` when the run is over. On an error, `done` holds what is not recorded.
     fn turn(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let stopping = self.slots.stop.stopping() > Stopping::No;
-        if !stopping {
+        if !stopping && self.control == Control::Run {
             self.claim()?;
         }
-        if self.outstanding == 0 && (stopping || self.next_due.is_none()) {
+        if self.outstanding == 0 && (stopping || self.is_finished()?) {
             return Ok(false);
         }
         let broken = self.collect(done, self.patience(observer));
@@ -128,6 +137,30 @@ impl<'a> Driver<'a> {
         broken?;
         self.housekeeping(observer)?;
         Ok(true)
+    }
+
+    /// Whether no item will change any more, as far as the last claim could tell. What is paused does not claim.
+    fn is_finished(&self) -> Result<bool, StoreError> {
+        Ok(match self.control {
+            Control::Run => self.next_due.is_none(),
+            Control::Pause | Control::Cancel => self.store.counts(self.slots.job.id)?.is_finished(),
+        })
+    }
+
+    /// Does what is wanted of the job by now.
+    fn obey(&mut self, observer: &mut dyn Observer) -> Result<(), StoreError> {
+        self.obeyed = Instant::now();
+        let control = self.store.control(self.slots.job.id)?;
+        if control == self.control {
+            return Ok(());
+        }
+        self.control = control;
+        observer.event(&Event::Controlled { control });
+        match control {
+            Control::Run | Control::Pause => {}
+            Control::Cancel => self.slots.stop.interrupt(),
+        }
+        Ok(())
     }
 
     /// Claims what the slots need next, if they need anything soon.
@@ -158,14 +191,15 @@ impl<'a> Driver<'a> {
 
     /// How long to wait for something to happen.
     fn patience(&self, observer: &dyn Observer) -> Duration {
-        let mut patience = LEASE / 3;
+        let mut patience = OBEY.saturating_sub(self.obeyed.elapsed());
         if let Some(every) = observer.every() {
             patience = patience.min(every.saturating_sub(self.told.elapsed()));
         }
         if let Some(since) = self.draining_since {
             patience = patience.min(self.options.drain.saturating_sub(since.elapsed()));
         }
-        if self.outstanding < self.options.parallelism.get() && self.slots.stop.stopping() == Stopping::No {
+        let claims = self.control == Control::Run && self.slots.stop.stopping() == Stopping::No;
+        if claims && self.outstanding < self.options.parallelism.get() {
             let due = self.next_due.map_or(LOOK, |due| (due - clock::now()).to_std().unwrap_or_default());
             patience = patience.min(LOOK).min(due);
         }
@@ -292,6 +326,9 @@ impl<'a> Driver<'a> {
     }
 
     fn housekeeping(&mut self, observer: &mut dyn Observer) -> Result<(), StoreError> {
+        if self.obeyed.elapsed() >= OBEY {
+            self.obey(observer)?;
+        }
         if self.renewed.elapsed() >= LEASE / 3 {
             self.store.renew(self.slots.job.id, self.slots.run, LEASE, clock::now())?;
             self.renewed = Instant::now();

@@ -95,6 +95,8 @@ pub struct Summary {
     pub interrupted: usize,
     /// How the run was asked to stop, if it was.
     pub stopping: Stopping,
+    /// Whether the job was cancelled: its items stay where they are.
+    pub cancelled: bool,
     /// Items of this run that took longest, longest first: at most five.
     pub slowest: Vec<(ItemId, Duration)>,
     /// How long the run took.
