@@ -33,7 +33,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  every item is completed
   2  the command line or the input makes no sense; nothing was run
-  3  the job is finished, and some items are dead-lettered
+  3  some items are dead-lettered, or a rule stopped the job, or it was cancelled
   4  the job is not finished: `workitem resume` goes on with it
   5  the store failed, or `verify` found something wrong
   6  another process runs the job";
@@ -51,6 +51,10 @@ Examples:
 
 Exit codes: 0 all completed, 2 usage or input, 3 dead letters, 4 interrupted, 5 store, 6 busy.";
 
+const ADD_HELP: &str = "\
+Without --id-from (or that of the `map` that made the job) an item's id is its position in the job, so that \
+adding the same lines twice adds them twice. With it, items that are there already are passed over.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a command for each item of an input
@@ -65,6 +69,32 @@ pub enum Command {
         job: Option<String>,
         #[command(flatten)]
         run: RunArgs,
+    },
+    /// Put more items into a job, behind all others; who runs it takes them up
+    #[command(after_help = ADD_HELP)]
+    Add {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        from: InputArgs,
+        /// Say nothing of what was added
+        #[arg(long, short)]
+        quiet: bool,
+    },
+    /// Start nothing more of a job for now; what runs may end
+    Pause {
+        /// The job
+        job: String,
+    },
+    /// Take back a pause or a cancellation
+    Unpause {
+        /// The job
+        job: String,
+    },
+    /// Stop a job: what runs is ended and put back, nothing more is started
+    Cancel {
+        /// The job
+        job: String,
     },
     /// How far a job is: counts, rate, time left
     Status {
@@ -185,8 +215,9 @@ pub enum DlqCommand {
     },
 }
 
+/// Where items come from.
 #[derive(Debug, Args)]
-pub struct MapArgs {
+pub struct InputArgs {
     /// Read items from FILE, - is standard input; its ending says how: .txt .jsonl .json .csv
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
@@ -205,6 +236,15 @@ pub struct MapArgs {
     /// Pass over lines that cannot be items, and count them
     #[arg(long)]
     pub skip_bad: bool,
+    /// Of items with the same id take the first, and count the others among those passed over
+    #[arg(long, requires = "id_from")]
+    pub dedup: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MapArgs {
+    #[command(flatten)]
+    pub from: InputArgs,
     /// The job's name; otherwise one is made up
     #[arg(long, value_name = "NAME", value_parser = job_name)]
     pub job: Option<String>,
@@ -215,7 +255,7 @@ pub struct MapArgs {
     pub command: Vec<String>,
 }
 
-impl MapArgs {
+impl InputArgs {
     /// The file to read items from; nothing for standard input.
     pub fn file(&self) -> Option<&Path> {
         self.input.as_deref().filter(|path| *path != "-")

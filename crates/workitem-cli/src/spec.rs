@@ -21,6 +21,9 @@ pub struct Spec {
     /// Whether its name was given, and not made up.
     #[serde(default = "yes")]
     pub named: bool,
+    /// Where an item's id is, if it is not its position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_from: Option<String>,
     /// How it was first run.
     #[serde(default)]
     pub run: RunSpec,
@@ -121,7 +124,13 @@ mod tests {
     fn a_spec_survives_the_store() {
         let run =
             RunSpec { backoff: Some((Duration::from_secs(1), Duration::from_mins(1))), ..RunSpec::default() };
-        let spec = Spec { command: vec!["wc".into(), "{}".into()], folder: "/tmp".into(), named: false, run };
+        let spec = Spec {
+            command: vec!["wc".into(), "{}".into()],
+            folder: "/tmp".into(),
+            named: false,
+            id_from: None,
+            run,
+        };
         let json = serde_json::to_value(&spec).unwrap();
         assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);
     }

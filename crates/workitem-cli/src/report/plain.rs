@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use workitem_orchestrator::{Event, Outcome, Progress, Stopping, Summary};
-use workitem_store::Job;
+use workitem_store::{Control, Job};
 
 use super::{Teller, rate};
 use crate::durations::short;
@@ -98,6 +98,11 @@ impl Lines {
                 }
                 lines
             }
+            Event::Controlled { control } => vec![match control {
+                Control::Run => format!("{}: goes on", self.job),
+                Control::Pause => format!("{}: paused; go on with: {}", self.job, self.command("unpause")),
+                Control::Cancel => format!("{}: cancelled", self.job),
+            }],
             Event::Ended { item, attempt, output, outcome, .. } => {
                 let mut lines = self.failure(item.as_str(), *attempt, outcome);
                 if output.stdout.is_cut() {
@@ -145,6 +150,7 @@ impl Lines {
             let left = counts.total() - summary.counts.settled();
             let how = match summary.stopping {
                 Stopping::No => "ended",
+                _ if summary.cancelled => "cancelled",
                 Stopping::Drain | Stopping::Interrupt | Stopping::Kill => "interrupted",
             };
             lines.push(format!(
@@ -152,7 +158,9 @@ impl Lines {
                 counts.completed,
                 counts.total()
             ));
-            lines.push(format!("  go on with: {}", self.command("resume")));
+            let (go_on, verb) =
+                if summary.cancelled { ("take that back", "unpause") } else { ("go on", "resume") };
+            lines.push(format!("  {go_on} with: {}", self.command(verb)));
         }
         if summary.counts.skipped > 0 {
             let skipped = plural(summary.counts.skipped, "line", "lines");
