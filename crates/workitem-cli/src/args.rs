@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use workitem_orchestrator::Backoff;
+use workitem_orchestrator::{Backoff, Worth};
 use workitem_types::StatusKind;
 
 use crate::durations::{backoff, duration, positive};
@@ -271,6 +271,15 @@ pub struct RunArgs {
     /// Failed runs of an item before it is dead-lettered [default: 1]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<NonZeroUsize>,
+    /// Which failures are worth another attempt: timeout, exit, exit:75, signal, signal:9, start [default: all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub retry_on: Option<Vec<Worth>>,
+    /// Stop once so many items were given up; what runs may end [default: never]
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<NonZeroUsize>,
+    /// Stop once more than this share of the items was given up, of 20 at least: 20% [default: never]
+    #[arg(long, value_name = "PERCENT", value_parser = share)]
+    pub max_failure_rate: Option<f64>,
     /// Crashes of the orchestrator or host an item may be there at [default: 10]
     #[arg(long, value_name = "N")]
     pub max_crashes: Option<usize>,
@@ -311,6 +320,15 @@ fn parallelism(text: &str) -> Result<NonZeroUsize, String> {
     if jobs.get() <= 4_096 { Ok(jobs) } else { Err("is more than 4096".to_owned()) }
 }
 
+/// A share of all, as `20%`; from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+    match percent {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("is no share such as 20%".to_owned()),
+    }
+}
+
 fn job_name(name: &str) -> Result<String, String> {
     match name {
         "" => Err("is empty".to_owned()),
@@ -345,5 +363,16 @@ mod tests {
             assert_eq!(state(text), Ok(StatusKind::InProgress));
         }
         assert!(state("done").is_err());
+    }
+
+    #[test]
+    fn shares_are_percentages() {
+        assert_eq!(
+            [share("20%"), share("0%"), share("12.5 %"), share("100%")],
+            [0.2, 0.0, 0.125, 1.0].map(Ok)
+        );
+        for text in ["", "%", "20", "0.2", "-1%", "101%", "NaN%", "many%"] {
+            assert!(share(text).is_err(), "{text}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use workitem_orchestrator::{Backoff, GRACE, Options, Retry};
+use workitem_orchestrator::{Backoff, GRACE, Options, Retry, StopRules, Worth};
 use workitem_store::Job;
 
 use crate::args::RunArgs;
@@ -41,6 +41,13 @@ pub struct RunSpec {
     pub jobs: Option<NonZeroUsize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<NonZeroUsize>,
+    /// As they are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_on: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<NonZeroUsize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_failure_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_crashes: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -68,9 +75,13 @@ impl Spec {
 impl RunSpec {
     /// What is given anew goes before what was given first.
     pub fn with(&self, args: &RunArgs) -> Self {
+        let retry_on = args.retry_on.as_ref().map(|on| on.iter().map(Worth::to_string).collect());
         Self {
             jobs: args.jobs.or(self.jobs),
             max_attempts: args.max_attempts.or(self.max_attempts),
+            retry_on: retry_on.or_else(|| self.retry_on.clone()),
+            max_failures: args.max_failures.or(self.max_failures),
+            max_failure_rate: args.max_failure_rate.or(self.max_failure_rate),
             max_crashes: args.max_crashes.or(self.max_crashes),
             timeout: args.timeout.or(self.timeout),
             backoff: args.backoff.map(|backoff| (backoff.base, backoff.max)).or(self.backoff),
@@ -88,7 +99,13 @@ impl RunSpec {
             retry: Retry {
                 max_attempts: self.max_attempts.map_or(defaults.retry.max_attempts, NonZeroUsize::get),
                 backoff: self.backoff.map(|(base, max)| Backoff { base, max }),
+                // They were read before they were stored.
+                on: self
+                    .retry_on
+                    .as_ref()
+                    .map(|on| on.iter().filter_map(|worth| worth.parse().ok()).collect()),
             },
+            rules: StopRules { max_failures: self.max_failures, max_failure_rate: self.max_failure_rate },
             max_crashes: self.max_crashes.unwrap_or(defaults.max_crashes),
             timeout: self.timeout,
             drain: self.drain.unwrap_or(defaults.drain),

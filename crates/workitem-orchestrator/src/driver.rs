@@ -16,6 +16,7 @@ use crate::clock;
 use crate::observer::{Event, Observer, Outcome, Progress};
 use crate::orchestrator::{Options, RunError, Slowest, Summary};
 use crate::pace::Pace;
+use crate::rules::Rule;
 use crate::slots::{Finished, Slots};
 use crate::stop::Stopping;
 
@@ -54,6 +55,8 @@ pub struct Driver<'a> {
     recorded: usize,
     completed: usize,
     failures: usize,
+    given_up: usize,
+    rule: Option<Rule>,
     interrupted: usize,
     slowest: Slowest,
 }
@@ -91,6 +94,8 @@ impl<'a> Driver<'a> {
             recorded: 0,
             completed: 0,
             failures: 0,
+            given_up: 0,
+            rule: None,
             interrupted: 0,
             slowest: Slowest::default(),
         }
@@ -117,6 +122,7 @@ impl<'a> Driver<'a> {
             failures: self.failures,
             interrupted: self.interrupted,
             stopping: self.slots.stop.stopping(),
+            rule: self.rule,
             cancelled: self.control == Control::Cancel,
             slowest: self.slowest.into_vec(),
             took: self.started.elapsed(),
@@ -254,7 +260,7 @@ impl<'a> Driver<'a> {
             }
             Some((How::Failed { error, cause }, output)) => {
                 let failed = leased.step(AgentFailed { error }, at).because(cause).with_output(output);
-                let retry = self.options.retry;
+                let retry = &self.options.retry;
                 match failed.settle(&|item: &_| retry.should_retry(item, cause), at) {
                     SettledLease::DeadLetter(step) => step.seal(),
                     SettledLease::Retry(step) => {
@@ -289,6 +295,12 @@ impl<'a> Driver<'a> {
                 }
             }
         }
+        if self.rule.is_none() {
+            self.rule = self.options.rules.fired(self.given_up, self.completed);
+            if self.rule.is_some() {
+                self.slots.stop.drain();
+            }
+        }
         Ok(())
     }
 
@@ -317,7 +329,11 @@ impl<'a> Driver<'a> {
         match outcome {
             Outcome::Completed => self.completed += 1,
             Outcome::Interrupted => self.interrupted += 1,
-            Outcome::Retrying { .. } | Outcome::DeadLettered { .. } => self.failures += 1,
+            Outcome::Retrying { .. } => self.failures += 1,
+            Outcome::DeadLettered { .. } => {
+                self.failures += 1;
+                self.given_up += 1;
+            }
         }
         self.recorded += 1;
         self.slowest.saw(&record.id, took);

@@ -3,12 +3,15 @@
 
 mod common;
 
+use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use common::{both_stores, slots};
-use workitem_orchestrator::{Event, FnAgent, Observer, Returned, Stopping, Task};
+use workitem_orchestrator::{
+    Event, FnAgent, Observer, Options, Retry, Returned, Rule, StopRules, Stopping, Task, Worth,
+};
 use workitem_store::{Control, NewItem};
 
 /// Longer than a run takes to see what is wanted of it.
@@ -107,6 +110,47 @@ fn items_that_are_added_while_it_runs_are_run() {
             Ok::<_, String>(())
         });
         assert_eq!(bench.run(&job, &agent, &slots(2)).completed, 4);
+        bench.assert_sound(&job);
+    });
+}
+
+#[test]
+fn a_run_stops_by_itself_when_too_many_items_are_given_up() {
+    both_stores(|bench| {
+        let job = bench.job(400);
+        let agent = FnAgent::new(|task: &Task<'_>| {
+            thread::sleep(Duration::from_millis(1));
+            if task.seq.is_multiple_of(4) { Err("no") } else { Ok(()) }
+        });
+        let rules = StopRules { max_failures: NonZeroUsize::new(5), ..StopRules::default() };
+        let summary = bench.run(&job, &agent, &Options { rules, ..slots(1) });
+        let given_up = summary.counts.by_status.dead_lettered;
+        assert!(matches!(summary.rule, Some(Rule::MaxFailures { given_up: told }) if told <= given_up));
+        assert!((5..100).contains(&given_up), "{given_up}: what ran was let finish, and no more was started");
+        assert!(!summary.counts.is_finished());
+        assert_eq!(summary.stopping, Stopping::Drain);
+        bench.assert_sound(&job);
+
+        let rules = StopRules { max_failure_rate: Some(0.5), ..StopRules::default() };
+        let stop = workitem_orchestrator::Stop::new().unwrap();
+        let options = Options { rules, ..slots(1) };
+        let again = bench.run_watched(&job, &agent, &options, &stop, &mut ()).unwrap();
+        assert_eq!((again.rule, again.counts.is_finished()), (None, true), "a quarter is not a half");
+    });
+}
+
+#[test]
+fn what_is_not_worth_another_attempt_gets_none() {
+    both_stores(|bench| {
+        let job = bench.job(2);
+        let agent = FnAgent::new(|task: &Task<'_>| match task.seq {
+            1 => panic!("this one panics"),
+            _ => Err::<(), _>("this one fails"),
+        });
+        let retry = Retry { max_attempts: 3, on: Some(vec![Worth::Panic]), ..Retry::default() };
+        bench.run(&job, &agent, &Options { retry, ..slots(1) });
+        let attempts: Vec<usize> = bench.rows(&job).iter().map(|row| row.record.attempts).collect();
+        assert_eq!(attempts, [3, 1]);
         bench.assert_sound(&job);
     });
 }

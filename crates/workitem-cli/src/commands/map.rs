@@ -154,7 +154,7 @@ fn run_with(
         return run_with(place, store, orchestrator, args, listener);
     }
     Ok(match counts {
-        counts if !counts.is_finished() && summary.cancelled => Exit::DeadLetters,
+        counts if !counts.is_finished() && (summary.cancelled || summary.rule.is_some()) => Exit::DeadLetters,
         counts if !counts.is_finished() => Exit::Interrupted,
         counts if counts.open_letters > 0 => Exit::DeadLetters,
         _ => Exit::Ok,

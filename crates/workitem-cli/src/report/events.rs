@@ -109,6 +109,7 @@ impl Teller for Events {
             json!({
                 "finished": summary.counts.is_finished(),
                 "cancelled": summary.cancelled,
+                "stopped_by": summary.rule.map(|rule| rule.to_string()),
                 "counts": counts_json(&summary.counts.by_status),
                 "open_letters": summary.counts.open_letters,
                 "completed": summary.completed,

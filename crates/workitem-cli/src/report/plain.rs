@@ -151,6 +151,7 @@ impl Lines {
             let how = match summary.stopping {
                 Stopping::No => "ended",
                 _ if summary.cancelled => "cancelled",
+                _ if summary.rule.is_some() => "stopped",
                 Stopping::Drain | Stopping::Interrupt | Stopping::Kill => "interrupted",
             };
             lines.push(format!(
@@ -158,6 +159,7 @@ impl Lines {
                 counts.completed,
                 counts.total()
             ));
+            lines.extend(summary.rule.map(|rule| format!("  {rule}, which is as many as may be")));
             let (go_on, verb) =
                 if summary.cancelled { ("take that back", "unpause") } else { ("go on", "resume") };
             lines.push(format!("  {go_on} with: {}", self.command(verb)));
