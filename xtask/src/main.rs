@@ -2,6 +2,7 @@
 //!
 //! - `test` runs everything that must hold;
 //! - `prove` runs the tests of the proof and lets them look further;
+//! - `peers` runs the machine beside the original;
 //! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
 //! - `bench` measures the command line beside `xargs`;
@@ -10,6 +11,7 @@
 mod bench;
 mod codegen;
 mod mutants;
+mod peers;
 mod prove;
 mod test;
 mod tidy;
@@ -34,6 +36,13 @@ enum Command {
     Test,
     /// Run the proof that the machines are one, as far as ten minutes go, and say what was covered.
     Prove {
+        /// Start random tests here, to see again what they found.
+        #[arg(long, value_parser = seed)]
+        seed: Option<u64>,
+    },
+    /// Run the machine beside the original, `prodigy` 0.4.4, and say what was covered. The first build takes
+    /// minutes.
+    Peers {
         /// Start random tests here, to see again what they found.
         #[arg(long, value_parser = seed)]
         seed: Option<u64>,
@@ -82,6 +91,7 @@ fn run(command: &Command, root: &Path) -> Result<()> {
         Command::Mutants { suite, ref arguments } => mutants::run(root, suite, Part::Selected(arguments)),
         Command::Test => test::run(root),
         Command::Prove { seed } => prove::run(root, seed),
+        Command::Peers { seed } => peers::run(root, seed),
         Command::Codegen { check: true, .. } => report("codegen", &codegen::check(root)?),
         Command::Codegen { bless, .. } => {
             codegen::write(root)?;

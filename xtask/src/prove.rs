@@ -4,6 +4,7 @@
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher, Hasher};
 use std::path::Path;
+use std::process::Command;
 use std::time::Instant;
 
 use anyhow::{Result, bail, ensure};
@@ -18,16 +19,21 @@ const COVERED: &str = "proof: ";
 
 /// Runs the proof, and says what it covered. Another seed has other random cases.
 pub fn run(root: &Path, seed: Option<u64>) -> Result<()> {
+    let mut command = cargo(root, &["test", "--profile", "prove", "--package", "workitem-conformance"]);
+    // One at a time: the long ones use all cores by themselves.
+    command.args(["--", "--nocapture", "--test-threads=1"]);
+    look(command, BOUNDS, seed)
+}
+
+/// Runs tests that look as far as `bounds` say, and says what they covered.
+pub fn look(mut command: Command, bounds: &str, seed: Option<u64>) -> Result<()> {
     // The standard library's only source of randomness, and all that a starting point needs.
     let seed = seed.unwrap_or_else(|| RandomState::new().build_hasher().finish());
     let start = Instant::now();
     let mut tests = Tests::default();
     let mut covered = Vec::new();
 
-    // One at a time: the long ones use all cores by themselves.
-    let mut command = cargo(root, &["test", "--profile", "prove", "--package", "workitem-conformance"]);
-    command.args(["--", "--nocapture", "--test-threads=1"]);
-    command.env("WORKITEM_PROOF", format!("{BOUNDS},seed={seed:#x}"));
+    command.env("WORKITEM_PROOF", format!("{bounds},seed={seed:#x}"));
     let status = read_output(&mut command, |line| {
         tests.read(line);
         covered.extend(line.split_once(COVERED).map(|(_, what)| what.to_owned()));

@@ -26,7 +26,9 @@ pub fn check(root: &Path) -> Result<Vec<Problem>> {
     problems.extend(edges::check(root)?);
     let mut sources = sources(root, "crates")?;
     problems.extend(rules::unused_trust(&sources));
-    sources.extend(self::sources(root, "xtask")?);
+    for folder in ["xtask", "peers"] {
+        sources.extend(self::sources(root, folder)?);
+    }
     problems.extend(sources.iter().flat_map(rules::check));
     problems.sort();
     Ok(problems)

@@ -15,10 +15,35 @@ pub struct Package {
     pub names: &'static [&'static str],
 }
 
+/// A C library by its pkg-config name, and the Debian packages that have it.
+#[derive(Debug, Clone, Copy)]
+pub struct Library {
+    pub name: &'static str,
+    pub names: &'static [&'static str],
+}
+
 /// Installs what is not on `PATH`.
 pub fn debian(needed: &[Package]) -> Result<()> {
     let missing = || needed.iter().filter(|package| !is_on_path(package.program));
-    let names: Vec<&str> = missing().flat_map(|package| package.names.iter().copied()).collect();
+    install(missing().flat_map(|package| package.names))?;
+    match missing().next() {
+        None => Ok(()),
+        Some(Package { program, .. }) => bail!("`{program}` is still not on PATH"),
+    }
+}
+
+/// Installs what `pkg-config` does not know; itself it is a program, and to be there.
+pub fn libraries(needed: &[Library]) -> Result<()> {
+    let missing = || needed.iter().filter(|library| !is_known(library.name));
+    install(missing().flat_map(|library| library.names))?;
+    match missing().next() {
+        None => Ok(()),
+        Some(Library { name, .. }) => bail!("`pkg-config --exists {name}` still fails"),
+    }
+}
+
+fn install<'a>(names: impl Iterator<Item = &'a &'static str>) -> Result<()> {
+    let names: Vec<&str> = names.copied().collect();
     if names.is_empty() {
         return Ok(());
     }
@@ -27,10 +52,11 @@ pub fn debian(needed: &[Package]) -> Result<()> {
         let mut apt = Command::new("apt-get");
         succeed(apt.args(arguments).env("DEBIAN_FRONTEND", "noninteractive").stdin(Stdio::null()))?;
     }
-    match missing().next() {
-        None => Ok(()),
-        Some(Package { program, .. }) => bail!("`{program}` is still not on PATH"),
-    }
+    Ok(())
+}
+
+fn is_known(library: &str) -> bool {
+    Command::new("pkg-config").args(["--exists", library]).status().is_ok_and(|status| status.success())
 }
 
 fn is_on_path(program: &str) -> bool {
@@ -68,6 +94,7 @@ mod tests {
     #[test]
     fn what_is_there_is_not_installed() {
         assert!(is_on_path("sh") && !is_on_path("no-such-program"));
+        assert!(!is_known("no-such-library"));
         assert!(debian(&[Package { program: "sh", names: &["no-such-package"] }]).is_ok());
     }
 }

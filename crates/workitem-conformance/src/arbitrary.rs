@@ -109,6 +109,11 @@ enum Luck {
 impl Chance {
     /// What happens to an item in this state.
     pub fn happening(&self, state: StatusKind) -> Happening {
+        Happening::new(self.event(state), self.now)
+    }
+
+    /// The same, without its time.
+    pub fn event(&self, state: StatusKind) -> WorkItemEvent {
         let pick = |number: usize, accept: fn(&Row) -> bool| {
             let rows: Vec<_> = rows_from(state.name()).filter(|row| accept(row)).collect();
             if rows.is_empty() { EVENTS[number % EVENTS.len()] } else { rows[number % rows.len()].event }
@@ -118,7 +123,7 @@ impl Chance {
             Luck::Legal(number) => pick(number, |_| true),
             Luck::Any(name) => name,
         };
-        Happening::new(self.named(name), self.now)
+        self.named(name)
     }
 
     fn named(&self, name: &str) -> WorkItemEvent {

@@ -15,11 +15,13 @@
 //! - `tests/compile_fail.rs` — what must not compile, and how the compiler says so;
 //! - `tests/writable.rs` — what must.
 //!
-//! [`bounds`] says how far each test looks.
+//! [`bounds`] says how far each test looks. `peers/` has the original itself beside the machine, and leans on this
+//! crate for its random tests.
 
 pub mod arbitrary;
 pub mod bounds;
 pub mod dynamic;
+pub mod grid;
 pub mod machines;
 pub mod random;
 pub mod reachable;

@@ -207,7 +207,7 @@ const STEPS: &str = "crates/workitem-typestate/src/step.rs";
 pub(crate) const OUT: &str = "crates/workitem-typestate/src/any.rs";
 const REHYDRATE: &str = "crates/workitem-typestate/src/rehydrate.rs";
 const CELLS: &str = "crates/workitem-dynamic/src/cells.rs and item.rs";
-const ROWS: &str = "crates/workitem-table/src/lib.rs";
+pub(crate) const ROWS: &str = "crates/workitem-table/src/lib.rs";
 const TYPES: &str = "crates/workitem-types/src";
 
 /// Fails unless all answers are one. The methods, the dynamic machine and the table were written one by one,

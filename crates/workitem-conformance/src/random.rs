@@ -2,6 +2,7 @@
 
 use std::env;
 use std::fmt::Debug;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
@@ -33,10 +34,10 @@ where
         let seed = bounds().seed.wrapping_add((batch as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15));
         let found = run(seed, &strategy(), &test)?;
         failed.store(true, Ordering::Relaxed);
-        Some(format!("{found}\nto see it again: {}", seed_as_variable(seed)))
+        Some((found, seed))
     });
-    if let Some(found) = failures.into_iter().flatten().next() {
-        panic!("{found} {}", command());
+    if let Some((found, seed)) = failures.into_iter().flatten().next() {
+        panic!("{found}\nto see it again: {}", command(seed));
     }
     let cases = grouped(batches as usize * BATCH as usize);
     covered(format_args!("{cases} random cases: {}", current_test().replace("::", ": ").replace('_', " ")));
@@ -61,19 +62,33 @@ fn run<S: Strategy>(seed: u64, strategy: &S, test: impl Fn(S::Value)) -> Option<
     }
 }
 
-fn seed_as_variable(seed: u64) -> String {
-    format!("{VARIABLE}=seed={seed:#x}")
-}
-
-/// The command that runs the current test alone.
-fn command() -> String {
+/// The line that runs the current test alone, from the top of the repository.
+fn command(seed: u64) -> String {
+    let (folder, package) = tested();
     let program = env::current_exe().unwrap_or_default();
     let program = program.file_stem().unwrap_or_default().to_string_lossy();
     let target = match program.rsplit_once('-') {
-        Some(("workitem_conformance", _)) | None => "--lib".to_owned(),
-        Some((target, _)) => format!("--test {target}"),
+        Some((target, _)) if target != package.replace('-', "_") => format!("--test {target}"),
+        Some(_) | None => "--lib".to_owned(),
     };
-    format!("cargo test -p workitem-conformance {target} -- --exact {}", current_test())
+    format!(
+        "{folder}{VARIABLE}=seed={seed:#x} cargo test -p {package} {target} -- --exact {}",
+        current_test()
+    )
+}
+
+/// Where to go first, and whose tests these are. Cargo tells a test program; those of `peers/` come here too, and
+/// are of a workspace of their own.
+fn tested() -> (String, String) {
+    let package = env::var("CARGO_PKG_NAME").unwrap_or_else(|_| env!("CARGO_PKG_NAME").to_owned());
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = env::var("CARGO_MANIFEST_DIR").map_or_else(|_| here.to_owned(), PathBuf::from);
+    let top = here.ancestors().nth(2).expect("the crate is in `crates/`, below the top");
+    let folder = match manifest.strip_prefix(top) {
+        Ok(below) if !below.starts_with("crates") => format!("cd {} && ", below.display()),
+        Ok(_) | Err(_) => String::new(),
+    };
+    (folder, package)
 }
 
 /// Each test has a thread of its own, which has its name.
@@ -98,7 +113,7 @@ mod tests {
         let said = failure();
         assert!(said.starts_with("1000 is too much\nthe smallest case: 1000\n"), "{said}");
         let seed = format!("WORKITEM_PROOF=seed={:#x} cargo test", bounds().seed);
-        let test = "--lib -- --exact random::tests::a_failure_is_shrunk_and_tells_how_to_see_it_again";
+        let test = "-p workitem-conformance --lib -- --exact random::tests::a_failure_is_shrunk_and_tells_how_to_see_it_again";
         assert!(said.contains(&seed) && said.ends_with(test), "{said}");
     }
 }

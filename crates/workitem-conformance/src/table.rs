@@ -12,6 +12,7 @@ use workitem_table::{ROWS, Row, STATES};
 use workitem_types::{WorkItemEvent, WorkItemRecord, WorkItemStatus};
 
 use crate::Verdict;
+use crate::machines::ROWS as TABLE;
 
 /// A whole item, by names.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,7 +63,10 @@ impl Item {
         let Self { id, mut attempts, mut failures, state: _, fields: old } = self.clone();
         let mut fields = Map::new();
         let held = |fields: &Map<String, Value>, name: &str| {
-            fields.get(name).cloned().unwrap_or_else(|| panic!("{row:?}: there is no `{name}`"))
+            fields
+                .get(name)
+                .cloned()
+                .unwrap_or_else(|| panic!("{row:?}: there is no `{name}`: look at {TABLE}"))
         };
         for change in changes {
             match change {
@@ -92,7 +96,9 @@ impl Item {
     /// If the rows leave out a field of a state, or have one too many.
     pub fn record(&self) -> WorkItemRecord {
         let record = serde_json::from_value(self.json());
-        record.unwrap_or_else(|error| panic!("what the rows make of an item is none: {error}: {self:?}"))
+        record.unwrap_or_else(|error| {
+            panic!("what the rows make of an item is none: {error}: look at {TABLE}\n{self:?}")
+        })
     }
 }
 

@@ -1,47 +1,12 @@
-//! 180 answers of the original, `prodigy` 0.4.4: six samples of each of the thirty cells.
-//!
-//! Each line of `vectors/original-grid.jsonl` has a status, an event, what the original made of them (`NOW`
-//! stands for the time of the call), and what its observers said of the status; `can_retry` was asked with
-//! 0, 1, 2, 3 and 4.
+//! Our answers are the original's: held against the 180 that are kept of it.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
+use workitem_conformance::grid::{Answer, grid};
 use workitem_conformance::samples::NOW;
 use workitem_conformance::{Verdict, dynamic};
-use workitem_dynamic::{TransitionError, WorkItemEvent, WorkItemStatus, transition_work_item};
-
-const GRID: &str = include_str!("../vectors/original-grid.jsonl");
-
-struct Answer {
-    line: usize,
-    from_json: Value,
-    from: WorkItemStatus,
-    event_json: Value,
-    event: WorkItemEvent,
-    result: Value,
-    observers: Value,
-}
-
-fn grid() -> Vec<Answer> {
-    let parse = |(i, line): (usize, &str)| -> serde_json::Result<Answer> {
-        let mut cell: Value = serde_json::from_str(line)?;
-        let (from_json, event_json) = (cell["from"].take(), cell["event"].take());
-        Ok(Answer {
-            line: i + 1,
-            from: serde_json::from_value(from_json.clone())?,
-            event: serde_json::from_value(event_json.clone())?,
-            from_json,
-            event_json,
-            result: cell["result"].take(),
-            observers: cell["observers"].take(),
-        })
-    };
-    GRID.lines()
-        .enumerate()
-        .map(|(i, line)| parse((i, line)).unwrap_or_else(|error| panic!("line {}: {error}", i + 1)))
-        .collect()
-}
+use workitem_dynamic::{TransitionError, transition_work_item};
 
 /// The original's answer with the time of our call in place of its own.
 fn expected(answer: &Answer) -> Verdict<Value> {

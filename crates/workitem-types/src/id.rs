@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 /// # use workitem_types::ItemId;
 /// let id = ItemId::from("42");
 /// assert_eq!(id.as_str(), "42");
+/// assert_eq!(id.into_string(), "42");
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -45,5 +46,20 @@ impl From<&str> for ItemId {
 impl fmt::Display for ItemId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_its_text() {
+        for text in ["", "42", "../../etc/passwd", "ünï 🦀"] {
+            let id = ItemId::from(text);
+            assert_eq!((id.as_str(), id.to_string().as_str()), (text, text));
+            assert_eq!(ItemId::from(text.to_owned()), id);
+            assert_eq!(id.into_string(), text);
+        }
     }
 }

@@ -70,8 +70,11 @@ const ALLOWED: [Allowed; 10] = [
     Allowed { krate: "xtask", inside: &["workitem-table"], outside: None, tests_too: true },
 ];
 
-/// Used by nobody, tests included.
+/// Used by nobody in the workspace, tests included.
 const PROOF: &str = "workitem-conformance";
+
+/// Brings the original with all that it depends on: used by nobody at all.
+const PEERS: &str = "workitem-peers";
 
 /// A crate of the workspace, as its manifest has it.
 struct Crate {
@@ -122,7 +125,7 @@ fn edges(krate: &Crate) -> Vec<Problem> {
     let mut problems = Vec::new();
     for Dependency { name, inside, tests_only } in &krate.dependencies {
         let is_allowed = match (inside, tests_only) {
-            (true, true) if !allowed.tests_too => name != PROOF,
+            (true, true) if !allowed.tests_too => ![PROOF, PEERS].contains(&name.as_str()),
             (true, _) => allowed.inside.contains(&name.as_str()),
             (false, true) => true,
             (false, false) => allowed.outside.is_none_or(|outside| outside.contains(&name.as_str())),
@@ -225,6 +228,7 @@ mod tests {
             assert!(refused(krate, (other, INSIDE, ALWAYS)), "{krate} -> {other}");
             assert!(!refused(krate, (other, INSIDE, IN_TESTS)), "{krate} -> {other}, in tests");
             assert!(refused(krate, (PROOF, INSIDE, IN_TESTS)), "{krate} -> the proof");
+            assert!(refused(krate, (PEERS, INSIDE, IN_TESTS)), "{krate} -> the original");
         }
     }
 
@@ -233,6 +237,7 @@ mod tests {
         assert!(refused(PROOF, ("workitem-store", INSIDE, ALWAYS)));
         assert!(!refused(PROOF, ("workitem-store", INSIDE, IN_TESTS)));
         assert!(!refused(PROOF, ("workitem-typestate", INSIDE, ALWAYS)));
+        assert!(refused(PROOF, (PEERS, INSIDE, IN_TESTS)));
     }
 
     #[test]
