@@ -205,6 +205,7 @@ fn migrate(transaction: &Transaction<'_>, from: i64) -> Result<(), Failure> {
     if from < 2 {
         transaction.execute_batch(
             "ALTER TABLE jobs ADD COLUMN input_items INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE items ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
              ALTER TABLE jobs ADD COLUMN control INTEGER NOT NULL DEFAULT 0;
              UPDATE jobs SET input_items =
                  (SELECT count(*) FROM items WHERE items.job = jobs.id AND items.origin IS NULL)

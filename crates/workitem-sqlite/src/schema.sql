@@ -33,6 +33,7 @@ CREATE TABLE items (
     spawned  INTEGER NOT NULL DEFAULT 0,
     run_at   INTEGER NOT NULL DEFAULT 0,           -- 0: at once, before all others
     origin   TEXT,                                 -- id of the dead letter it was submitted anew for
+    dropped  INTEGER NOT NULL DEFAULT 0,           -- a dead letter that was dismissed
     PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;
 

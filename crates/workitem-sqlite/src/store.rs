@@ -145,6 +145,10 @@ impl Store for SqliteStore {
         self.write("submitting dead letters anew", |tx| letters::retry(tx, job, seqs))
     }
 
+    fn drop_letters(&self, job: JobId, seqs: &[u64]) -> Result<usize, StoreError> {
+        self.write("dropping dead letters", |tx| letters::dismiss(tx, job, seqs))
+    }
+
     fn recount(&self, job: JobId) -> Result<JobCounts, StoreError> {
         self.read("counting anew", |tx| read::recount(tx, job, self.path_name()))
     }

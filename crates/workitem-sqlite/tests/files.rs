@@ -162,6 +162,7 @@ fn an_older_schema_is_taken_over_with_all_it_holds() {
     let old = Connection::open(&path).unwrap();
     old.execute_batch(
         "ALTER TABLE jobs DROP COLUMN control; ALTER TABLE jobs DROP COLUMN input_items;
+         ALTER TABLE items DROP COLUMN dropped;
          INSERT INTO items (job, seq, id, origin) VALUES (1, 6, '1~1', '1');
          INSERT INTO payloads (job, seq, payload) VALUES (1, 6, '\"input\"');
          UPDATE jobs SET pending = 6 WHERE id = 1;

@@ -77,6 +77,7 @@ macro_rules! contract_tests {
                 a_letter_has_one_living_successor
                 a_dead_successor_leaves_its_letter_open
                 a_taken_successor_id_is_passed_over
+                a_dropped_letter_is_dealt_with_and_stays_what_it_is
                 verify_replays_a_mixed_job
             );
         }

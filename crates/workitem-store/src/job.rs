@@ -59,7 +59,7 @@ pub enum Control {
 pub struct JobCounts {
     /// Items by state.
     pub by_status: StatusCounts,
-    /// Dead letters that nobody has dealt with: no successor completed.
+    /// Dead letters that nobody has dealt with: no successor completed, and they were not dropped.
     pub open_letters: usize,
     /// Lines of the input that could not be items and were passed over.
     pub skipped: usize,

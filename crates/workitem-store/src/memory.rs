@@ -48,6 +48,8 @@ struct Item {
     row: ItemRow,
     payload: Payload,
     spawned: bool,
+    /// It is a dead letter that was dropped.
+    dropped: bool,
     history: Vec<HistoryRow>,
     attempts: Vec<AttemptRow>,
 }
@@ -97,7 +99,14 @@ impl JobData {
         self.seq_of.insert(id.clone(), seq);
         let record = WorkItemRecord::new(id);
         let row = ItemRow { seq, record, version: 0, crashes: 0, run_at: None, origin };
-        self.items.push(Item { row, payload, spawned: false, history: Vec::new(), attempts: Vec::new() });
+        self.items.push(Item {
+            row,
+            payload,
+            spawned: false,
+            dropped: false,
+            history: Vec::new(),
+            attempts: Vec::new(),
+        });
         self.counts.by_status.pending += 1;
     }
 
@@ -135,7 +144,7 @@ impl JobData {
         let dead = item.row.record.status.kind() == StatusKind::DeadLettered && item.row.origin.is_none();
         let successors = self.successors(&item.row.record.id);
         let mended = successors.iter().any(|row| row.record.status.kind() == StatusKind::Completed);
-        (dead && !mended).then(|| LetterRow { item: item.row.clone(), successors })
+        (dead && !mended && !item.dropped).then(|| LetterRow { item: item.row.clone(), successors })
     }
 
     fn write(&mut self, step: &AnyStep) -> Outcome {
@@ -392,6 +401,21 @@ impl Store for MemoryStore {
             made.push(id);
         }
         Ok(made)
+    }
+
+    fn drop_letters(&self, job: JobId, seqs: &[u64]) -> Result<usize, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        let mut dropped = 0;
+        for seq in seqs {
+            let Some(item) = data.between(*seq..=*seq).next() else { continue };
+            if data.open_letter(item).is_some_and(|letter| !letter.is_alive()) {
+                data.item_mut(*seq).expect("the item was just looked at").dropped = true;
+                dropped += 1;
+            }
+        }
+        data.counts.open_letters -= dropped;
+        Ok(dropped)
     }
 
     fn recount(&self, job: JobId) -> Result<JobCounts, StoreError> {

@@ -210,7 +210,7 @@ pub trait Store: Blobs {
     fn skipped(&self, job: JobId) -> Result<Vec<Skipped>, StoreError>;
 
     /// Dead letters that nobody has dealt with, in input order after position `after`. A letter counts as
-    /// dealt with once a successor completed. Successors that died stand with the letter they were for.
+    /// dealt with once a successor completed, or it was dropped. Successors that died stand with the letter they were for.
     ///
     /// # Errors
     ///
@@ -224,6 +224,14 @@ pub trait Store: Blobs {
     ///
     /// See [`Store`].
     fn retry_letters(&self, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, StoreError>;
+
+    /// Dismisses each of these letters that is open and has no successor alive, and reports how many there were: they
+    /// count as dealt with from now on. The items stay, and are dead-lettered still.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn drop_letters(&self, job: JobId, seqs: &[u64]) -> Result<usize, StoreError>;
 
     /// Counts anew by looking at every item: what [`counts`](Self::counts) must agree with.
     ///
