@@ -190,7 +190,18 @@ pub enum DlqCommand {
     List {
         /// The job
         job: String,
+        /// Only letters of these groups
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
         /// Print JSON, a letter a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// What the dead letters have in common: a line for each kind of error, the most frequent first
+    Groups {
+        /// The job
+        job: String,
+        /// Print JSON, a group a line
         #[arg(long)]
         json: bool,
     },
@@ -205,14 +216,41 @@ pub enum DlqCommand {
     Retry {
         /// The job
         job: String,
-        /// Only these items; all open letters if none is given
-        items: Vec<String>,
+        #[command(flatten)]
+        letters: LettersArgs,
         /// Only submit the new items, for `workitem resume` to run
         #[arg(long)]
         no_run: bool,
         #[command(flatten)]
         run: RunArgs,
     },
+    /// Print the inputs of dead letters as JSON lines, which `map --format jsonl` reads
+    Export {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        letters: LettersArgs,
+    },
+    /// Dismiss dead letters: they count as dealt with, and stay among the items
+    Drop {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        letters: LettersArgs,
+        /// All open letters
+        #[arg(long, conflicts_with_all = ["items", "groups"])]
+        all: bool,
+    },
+}
+
+/// Which dead letters.
+#[derive(Debug, Args)]
+pub struct LettersArgs {
+    /// Only these items; all open letters if neither items nor groups are given
+    pub items: Vec<String>,
+    /// Only letters of these groups, as `dlq groups` names them
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
 }
 
 /// Where items come from.
