@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use workitem_orchestrator::{Backoff, Worth};
+use workitem_orchestrator::{Backoff, Rate, Worth};
 use workitem_types::StatusKind;
 
 use crate::durations::{backoff, duration, positive};
@@ -286,6 +286,12 @@ pub struct MapArgs {
     /// The job's name; otherwise one is made up
     #[arg(long, value_name = "NAME", value_parser = job_name)]
     pub job: Option<String>,
+    /// Give each agent its item on standard input, with a newline behind it
+    #[arg(long)]
+    pub stdin: bool,
+    /// Print the commands of the first ten items, and neither store nor run anything
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     pub run: RunArgs,
     /// The command to run for each item
@@ -321,6 +327,12 @@ pub struct RunArgs {
     /// Crashes of the orchestrator or host an item may be there at [default: 10]
     #[arg(long, value_name = "N")]
     pub max_crashes: Option<usize>,
+    /// Start no more than so many attempts in a time, spread evenly: 10/s, 30/m, 1/250ms
+    #[arg(long, value_name = "N/TIME")]
+    pub rate: Option<Rate>,
+    /// Be as nice to other processes: 19 takes only what they leave
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
+    pub nice: Option<i32>,
     /// How long one attempt may take: 30s, 1h 30m [default: for ever]
     #[arg(long, value_name = "DUR", value_parser = positive)]
     pub timeout: Option<Duration>,

@@ -24,6 +24,9 @@ pub struct Spec {
     /// Where an item's id is, if it is not its position.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id_from: Option<String>,
+    /// Whether each agent reads its item.
+    #[serde(default)]
+    pub stdin: bool,
     /// How it was first run.
     #[serde(default)]
     pub run: RunSpec,
@@ -50,6 +53,11 @@ pub struct RunSpec {
     pub max_failure_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_crashes: Option<usize>,
+    /// As it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// First and longest wait.
@@ -83,6 +91,8 @@ impl RunSpec {
             max_failures: args.max_failures.or(self.max_failures),
             max_failure_rate: args.max_failure_rate.or(self.max_failure_rate),
             max_crashes: args.max_crashes.or(self.max_crashes),
+            rate: args.rate.map(|rate| rate.to_string()).or_else(|| self.rate.clone()),
+            nice: args.nice.or(self.nice),
             timeout: args.timeout.or(self.timeout),
             backoff: args.backoff.map(|backoff| (backoff.base, backoff.max)).or(self.backoff),
             grace: args.grace.or(self.grace),
@@ -107,6 +117,7 @@ impl RunSpec {
             },
             rules: StopRules { max_failures: self.max_failures, max_failure_rate: self.max_failure_rate },
             max_crashes: self.max_crashes.unwrap_or(defaults.max_crashes),
+            rate: self.rate.as_ref().and_then(|rate| rate.parse().ok()),
             timeout: self.timeout,
             drain: self.drain.unwrap_or(defaults.drain),
         }
@@ -146,6 +157,7 @@ mod tests {
             folder: "/tmp".into(),
             named: false,
             id_from: None,
+            stdin: false,
             run,
         };
         let json = serde_json::to_value(&spec).unwrap();

@@ -198,6 +198,10 @@ fn same_job(orchestrator: &Orchestrator, spec: &Spec, source: &mut Source<'_>) -
         let (known, given) = (known.folder.display(), spec.folder.display());
         return Err(refuse(format!("it runs in the folder {known}, not in {given}")));
     }
+    if known.stdin != spec.stdin {
+        let gives = if known.stdin { "gives" } else { "does not give" };
+        return Err(refuse(format!("it {gives} its agents their items on standard input")));
+    }
     let submitted = read(source, |_, _| Ok(()))?;
     if job.digest.as_ref() != Some(&submitted.digest()) {
         return Err(refuse(difference(job, submitted.items)));
@@ -214,6 +218,16 @@ fn difference(job: &Job, items: usize) -> String {
     }
 }
 
+/// The first items of an input.
+pub fn first(source: &mut Source<'_>, most: usize) -> Result<Vec<NewItem>, Error> {
+    let mut items = Vec::new();
+    while items.len() < most {
+        let Some(entry) = source.input.next() else { break };
+        items.extend(taken(checked(entry?, source.template), source)?.ok());
+    }
+    Ok(items)
+}
+
 /// Reads the input in batches. What cannot be an item, or not an argument of the command, stops it, or is
 /// passed over.
 fn read(
@@ -222,22 +236,16 @@ fn read(
 ) -> Result<Submitted, Error> {
     let mut submitted = Submitted::default();
     let (mut items, mut skipped, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for entry in source.input.by_ref() {
-        match checked(entry?, source.template) {
+    while let Some(entry) = source.input.next() {
+        match taken(checked(entry?, source.template), source)? {
             Ok(item) => {
                 submitted.add(&item.id, &item.payload);
                 bytes += item.payload.as_json().len();
                 items.push(item);
             }
-            Err(Bad { position, place, reason, is_duplicate })
-                if source.skip_bad || (is_duplicate && source.dedup) =>
-            {
+            Err(line) => {
                 submitted.skipped += 1;
-                skipped.push(Skipped { position, place, reason });
-            }
-            Err(Bad { place, reason, .. }) => {
-                return Err(Error::usage(format!("{place} cannot be an item: {reason}"))
-                    .next("mend it, or pass over such lines with --skip-bad; nothing was run"));
+                skipped.push(line);
             }
         }
         if items.len() + skipped.len() >= BATCH || bytes >= BATCH_BYTES {
@@ -247,6 +255,20 @@ fn read(
     }
     store(&items, &skipped)?;
     Ok(submitted)
+}
+
+/// The item, or a line that may be passed over.
+fn taken(item: Result<NewItem, Bad>, source: &Source<'_>) -> Result<Result<NewItem, Skipped>, Error> {
+    match item {
+        Ok(item) => Ok(Ok(item)),
+        Err(Bad { position, place, reason, is_duplicate })
+            if source.skip_bad || (is_duplicate && source.dedup) =>
+        {
+            Ok(Err(Skipped { position, place, reason }))
+        }
+        Err(Bad { place, reason, .. }) => Err(Error::usage(format!("{place} cannot be an item: {reason}"))
+            .next("mend it, or pass over such lines with --skip-bad; nothing was run")),
+    }
 }
 
 fn checked(entry: Entry, template: &Template) -> Result<NewItem, Bad> {

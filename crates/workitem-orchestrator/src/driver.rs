@@ -16,6 +16,7 @@ use crate::clock;
 use crate::observer::{Event, Observer, Outcome, Progress};
 use crate::orchestrator::{Options, RunError, Slowest, Summary};
 use crate::pace::Pace;
+use crate::rate::Starts;
 use crate::rules::Rule;
 use crate::slots::{Finished, Slots};
 use crate::stop::Stopping;
@@ -41,6 +42,7 @@ pub struct Driver<'a> {
     claims: Sender<Claim>,
     finished: Receiver<Finished>,
     pace: Pace,
+    starts: Option<Starts>,
     /// Claimed and not back yet.
     outstanding: usize,
     /// When the next item that nobody has claimed is due.
@@ -83,6 +85,7 @@ impl<'a> Driver<'a> {
             claims,
             finished,
             pace: Pace::new(now),
+            starts: options.rate.map(|rate| Starts::new(rate, now)),
             outstanding: 0,
             next_due: None,
             started: now,
@@ -171,11 +174,16 @@ impl<'a> Driver<'a> {
 
     /// Claims what the slots need next, if they need anything soon.
     fn claim(&mut self) -> Result<(), StoreError> {
-        let (slots, ahead) = (self.options.parallelism.get(), self.pace.ahead(Instant::now()));
+        let (slots, now) = (self.options.parallelism.get(), Instant::now());
+        // With a rate nothing is gained by claiming ahead: what is claimed is to be started.
+        let ahead = if self.starts.is_some() { 0 } else { self.pace.ahead(now) };
         if self.outstanding >= slots && self.outstanding > slots + ahead / 2 {
             return Ok(());
         }
-        let limit = slots + ahead - self.outstanding;
+        let mut limit = slots + ahead - self.outstanding;
+        if let Some(starts) = &self.starts {
+            limit = limit.min(starts.ready(now));
+        }
         if limit == 0 {
             return Ok(());
         }
@@ -188,6 +196,9 @@ impl<'a> Driver<'a> {
             now: clock::now(),
         })?;
         self.next_due = claimed.next_due;
+        if let Some(starts) = &mut self.starts {
+            starts.started(now, claimed.claims.len());
+        }
         for claim in claimed.claims {
             self.outstanding += 1;
             self.claims.send(claim).expect("the slots listen until the driver is gone");
@@ -207,7 +218,8 @@ impl<'a> Driver<'a> {
         let claims = self.control == Control::Run && self.slots.stop.stopping() == Stopping::No;
         if claims && self.outstanding < self.options.parallelism.get() {
             let due = self.next_due.map_or(LOOK, |due| (due - clock::now()).to_std().unwrap_or_default());
-            patience = patience.min(LOOK).min(due);
+            let rate = self.starts.as_ref().map_or(Duration::ZERO, |starts| starts.wait(Instant::now()));
+            patience = patience.min(LOOK).min(due.max(rate));
         }
         patience
     }

@@ -45,6 +45,7 @@ mod orchestrator;
 mod pace;
 mod poll;
 mod process;
+mod rate;
 mod retry;
 mod rules;
 mod slots;
@@ -61,6 +62,7 @@ pub use orchestrator::{Options, Orchestrator, RunError, Summary};
 pub use process::{
     BadPath, FieldPath, GRACE, NoField, OUTPUT_LIMIT, ProcessAgent, RenderError, Template, TemplateError,
 };
+pub use rate::Rate;
 pub use retry::{Backoff, Retry, Worth};
 pub use rules::{Rule, StopRules};
 pub use stop::{Stop, Stopping};

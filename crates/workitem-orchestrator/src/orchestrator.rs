@@ -18,6 +18,7 @@ use crate::clock;
 use crate::driver::Driver;
 use crate::observer::{Event, Observer};
 use crate::process::end_orphans;
+use crate::rate::Rate;
 use crate::retry::Retry;
 use crate::rules::{Rule, StopRules};
 use crate::slots::{Slots, vacant};
@@ -37,6 +38,8 @@ pub struct Options {
     pub max_crashes: usize,
     /// When the run stops by itself. Default: it does not.
     pub rules: StopRules,
+    /// How many attempts are started in a time. Default: as many as there are slots for.
+    pub rate: Option<Rate>,
     /// How long one attempt may take. Default: for ever.
     pub timeout: Option<Duration>,
     /// How long [`Stop::drain`] waits for running agents before it interrupts them. Default: 30 s.
@@ -50,6 +53,7 @@ impl Default for Options {
             retry: Retry::default(),
             max_crashes: 10,
             rules: StopRules::default(),
+            rate: None,
             timeout: None,
             drain: Duration::from_secs(30),
         }

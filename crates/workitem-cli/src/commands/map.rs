@@ -7,7 +7,7 @@ use serde_json::json;
 use workitem_orchestrator::{Orchestrator, ProcessAgent, Stopping, Template};
 use workitem_store::{Control, Job, Store, StoreError};
 
-use super::{Place, job_or_last};
+use super::{Place, job_or_last, print_lines};
 use crate::args::{InputArgs, MapArgs, RunArgs};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -34,8 +34,12 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
         folder,
         named: args.job.is_some(),
         id_from: args.from.id_from.clone(),
+        stdin: args.stdin,
         run,
     };
+    if args.dry_run {
+        return dry_run(args, &template, &mut input);
+    }
     let store = place.create()?;
     let interrupted =
         Error::interrupted("interrupted while storing the input").next("run the same `workitem map` again");
@@ -48,6 +52,22 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let (mut orchestrator, submitted) = job_for(&store, args.job.as_deref(), &spec, &mut source)?;
     tell_submitted(orchestrator.job(), &submitted, &args.run);
     run_with(place, &store, &mut orchestrator, &args.run, &listener)
+}
+
+/// Commands that a dry run prints.
+const SHOWN: usize = 10;
+
+/// Prints what would be run for the first items, as lines for a shell: just what each command would be given.
+fn dry_run(args: &MapArgs, template: &Template, input: &mut Reader) -> Result<Exit, Error> {
+    let InputArgs { skip_bad, dedup, .. } = args.from;
+    let mut source = Source { input, template, skip_bad, dedup };
+    let first = submit::first(&mut source, SHOWN)?;
+    print_lines(first.iter().map(|item| {
+        let argv = template.render(&item.id, &item.payload.to_value());
+        let argv = argv.map_err(|error| Error::usage(error.to_string()))?;
+        Ok(argv.iter().map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" "))
+    }))?;
+    Ok(Exit::Ok)
 }
 
 /// Puts more items into a job. Who runs it takes them up; otherwise `resume` does.
@@ -124,13 +144,14 @@ fn run_with(
     listener: &Listener,
 ) -> Result<Exit, Error> {
     let job = &orchestrator.job().clone();
-    let Spec { command, folder, run, named: _, id_from: _ } = Spec::of(job)?;
+    let Spec { command, folder, run, stdin, named: _, id_from: _ } = Spec::of(job)?;
     let run = run.with(args);
     if !folder.is_dir() {
         let what = format!("the folder {} in which job `{}` runs is gone", folder.display(), job.name);
         return Err(Error::system(what).next("make it again, then `workitem resume`"));
     }
-    let agent = ProcessAgent::new(template_of(&command)?, folder).grace(run.grace());
+    let agent =
+        ProcessAgent::new(template_of(&command)?, folder).grace(run.grace()).feed_item(stdin).nice(run.nice);
     let stop = listener.stop.clone();
     let mut reporter =
         Reporter::start(store.clone(), job, args, run.keep_order, stop.clone(), &place.flag())?;

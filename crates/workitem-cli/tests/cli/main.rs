@@ -5,6 +5,7 @@
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
+mod agents;
 mod control;
 mod crash;
 mod letters;
