@@ -1,6 +1,7 @@
 //! `cargo xtask codegen`: what is generated from the seven rows. One list of files is written or compared.
 
 mod illegal;
+mod picture;
 mod transitions;
 
 use std::collections::BTreeSet;
@@ -24,7 +25,10 @@ struct Generated {
 }
 
 fn files() -> Result<Vec<Generated>> {
-    let mut files = vec![Generated { path: "docs/transitions.md".into(), text: transitions::markdown() }];
+    let mut files = vec![
+        Generated { path: "docs/transitions.md".into(), text: transitions::markdown() },
+        Generated { path: "docs/machine.svg".into(), text: picture::svg()? },
+    ];
     for (folder, cases) in [(ILLEGAL_METHODS, illegal::by_method()?), (ILLEGAL_EVENTS, illegal::by_event())] {
         for case in cases {
             files.push(Generated { path: format!("{folder}/{}.rs", case.name), text: case.text });

@@ -5,11 +5,13 @@
 //! - `peers` runs the machine beside the original;
 //! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
+//! - `docs` builds the book and the documentation of the crates;
 //! - `bench` measures the command line beside `xargs`;
 //! - `tidy` checks the rules of this workspace that no compiler knows.
 
 mod bench;
 mod codegen;
+mod docs;
 mod mutants;
 mod peers;
 mod prove;
@@ -56,6 +58,8 @@ enum Command {
         #[arg(long, conflicts_with = "check")]
         bless: bool,
     },
+    /// Build the book and the documentation of every crate.
+    Docs,
     /// Measure `workitem map` beside `xargs` and bare spawning, in one run.
     Bench {
         /// How many times to run `/bin/true`.
@@ -97,6 +101,7 @@ fn run(command: &Command, root: &Path) -> Result<()> {
             codegen::write(root)?;
             if bless { codegen::bless(root) } else { Ok(()) }
         }
+        Command::Docs => docs::run(root),
         Command::Bench { items } => bench::run(root, items),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }

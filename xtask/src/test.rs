@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::mutants::{Part, Suite};
 use crate::tools::{self, Package};
-use crate::{codegen, mutants, report, succeed, tidy};
+use crate::{codegen, docs, mutants, report, succeed, tidy};
 
 /// A step: its name, and how to run it alone.
 struct Step {
@@ -62,10 +62,7 @@ const STEPS: [Step; 8] = [
     Step {
         name: "docs",
         alone: "RUSTDOCFLAGS='-D warnings' cargo doc --workspace --no-deps",
-        run: |root, _| {
-            let mut doc = cargo(root, &["doc", "--workspace", "--no-deps"]);
-            succeed(doc.env("RUSTDOCFLAGS", "-D warnings"))
-        },
+        run: |root, _| docs::api(root),
     },
 ];
 

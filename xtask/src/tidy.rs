@@ -1,10 +1,12 @@
 //! `cargo xtask tidy`: rules of this workspace that no compiler knows. One line for each problem.
 //!
 //! - `edges` — which crate may see which: the proof means nothing if one machine can call the other;
+//! - `links` — links of the pages, and the book's table of contents;
 //! - `rules` — what must not stand in a source file, and where;
 //! - `source` — files as tokens, so that comments, strings and tests are told from code.
 
 mod edges;
+mod links;
 mod rules;
 mod source;
 
@@ -24,6 +26,7 @@ const DOCUMENTS: [&str; 6] =
 pub fn check(root: &Path) -> Result<Vec<Problem>> {
     let mut problems = documents(root);
     problems.extend(edges::check(root)?);
+    problems.extend(links::check(root)?);
     let mut sources = sources(root, "crates")?;
     problems.extend(rules::unused_trust(&sources));
     for folder in ["xtask", "peers"] {

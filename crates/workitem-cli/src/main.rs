@@ -1,5 +1,12 @@
 //! `workitem`: run a command over thousands of items; never lose one, never record one twice.
 //!
+//! ```text
+//! find src -name '*.rs' | workitem map --job census -j 8 -- wc -l {}
+//! workitem resume census
+//! ```
+//!
+//! `workitem --help` lists the commands. Exit codes, JSON and limits are in docs/cli.md, and docs/first-job.md is a way in.
+//!
 //! This crate parses, prints and chooses exit codes. It holds no rule of when an item may change and none
 //! of how it is run: those are the machine's and the orchestrator's.
 

@@ -1,5 +1,7 @@
 //! The proof that the typed machine, the dynamic one and the table are one. Not published.
 //!
+//! `cargo test -p workitem-conformance` runs it in a minute, `cargo xtask prove` lets it look further.
+//!
 //! Nothing here lists what is legal. [`typed`] asks the compiler, by method and trait resolution; [`dynamic`]
 //! asks the function; [`table`] does what the rows say. [`Machines`](machines::Machines) holds one item in all of
 //! them and compares their answers as whole values.

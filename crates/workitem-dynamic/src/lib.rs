@@ -1,5 +1,9 @@
 //! The work item state machine for states known only at run time.
 //!
+//! For code that cannot know the state before it has looked: a replay, a question, a program written against the
+//! original. Code that has an item in its hand is better served by `workitem-typestate`, where what is refused here does
+//! not compile.
+//!
 //! Seven of the thirty pairs of state and event are legal; the others are refused. A refusal loses
 //! nothing: the state is untouched, and the event comes back in the [`Refused`].
 //!

@@ -34,6 +34,20 @@
 //! assert_eq!(summary.counts.by_status.dead_lettered, 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! A store that outlives the program is `SqliteStore` of `workitem-sqlite`; the rest stays as it is. Started again over
+//! the same job, the program goes on where it stopped, however that was.
+//!
+//! # What is where
+//!
+//! | to | there is |
+//! |---|---|
+//! | run a closure, or a command without a shell | [`FnAgent`], [`ProcessAgent`] with its [`Template`] |
+//! | run anything else | [`Agent`], which is given a [`Task`] |
+//! | say how many at a time, how long, how often | [`Options`], [`Retry`], [`Backoff`] |
+//! | stop: when agents have finished, soon, or at once | [`Stop`], from any thread |
+//! | hear what happened, once it is durable | [`Observer`] |
+//! | know how it ended | [`Summary`], [`RunError`] |
 
 mod agent;
 mod cancel;
@@ -66,8 +80,3 @@ pub use rate::Rate;
 pub use retry::{Backoff, Retry, Worth};
 pub use rules::{Rule, StopRules};
 pub use stop::{Stop, Stopping};
-
-/// The README's examples, compiled with the doc tests.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct Readme;

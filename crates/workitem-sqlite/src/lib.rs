@@ -23,6 +23,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`SqliteStore::create`] makes the file if there is none, [`SqliteStore::open`] wants one. What can be done with it
+//! then is what can be done with any [`Store`](workitem_store::Store). An `Arc` of it is what an orchestrator takes, and
+//! `workitem --store FILE` reads it from a terminal.
+//!
 //! Times are stored as microseconds since 1970, states and events as the numbers in `codes.rs`.
 
 mod blobs;

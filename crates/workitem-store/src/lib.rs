@@ -36,6 +36,19 @@
 //! assert_eq!(store.counts(job.id)?.by_status.completed, 1);
 //! # Ok::<(), workitem_store::StoreError>(())
 //! ```
+//!
+//! # What is where
+//!
+//! | for | there is |
+//! |---|---|
+//! | anybody with a store | [`Store`], the trait; [`StoreExt::commit`], one step in types; [`Payload`], [`NewJob`], [`NewItem`] |
+//! | a loop over items | [`ClaimRequest`], [`Leased`] and its steps, [`Cause`] |
+//! | what a crash left | [`Store::lock_job`], then [`recover`] |
+//! | an audit | [`verify`] |
+//! | tests, and jobs that need no disk | [`MemoryStore`]; on disk is `SqliteStore` of `workitem-sqlite` |
+//! | whoever writes an engine | [`engine`], and the suite |
+//!
+//! `workitem-orchestrator` has the loop already.
 
 mod cause;
 mod commit;

@@ -4,6 +4,8 @@
 //! (`workitem-typestate`), as a function (`workitem-dynamic`) and here, as rows that people, diagrams and
 //! generators read. This crate depends on nothing and decides nothing; no machine looks a rule up in it.
 //!
+//! To change the machine, begin here: a row more or less turns tests red that name each place to follow.
+//!
 //! - [`ROWS`] — the seven legal transitions, each with what it changes and why it exists;
 //! - [`cells`] — all thirty pairs of state and event;
 //! - [`to_table`], [`to_mermaid`], [`to_dot`], [`to_json`] — the machine, printed.

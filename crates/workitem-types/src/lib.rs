@@ -9,6 +9,9 @@
 //! - [`WorkItemRecord`] — a whole item: id, counters, status;
 //! - [`AgentResult`] — what an agent hands back when it completes.
 //!
+//! Most programs see these names through the other crates' interfaces and depend on this one for [`AgentResult`] and
+//! [`WorkItemRecord`].
+//!
 //! The generic types are [`Status<R>`] and [`Event<R>`], where `R` is the result of a completed item;
 //! the names without a parameter are aliases with `R = AgentResult`. The JSON form of every type is
 //! that of the crate `prodigy` 0.4.4, whose statuses can be read and written back unchanged.

@@ -27,6 +27,9 @@
 //! }
 //! ```
 //!
+//! and the compiler says which state has it. For code that is generic over events there is [`LegalIn`], which holds
+//! for the same seven pairs of state and event.
+//!
 //! # Doors
 //!
 //! - **Out**: `WorkItemRecord::from(item)`, infallible.

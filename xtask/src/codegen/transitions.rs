@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use workitem_table::{EVENTS, ROWS, Row, STATES, next, to_mermaid};
+use workitem_table::{EVENTS, ROWS, Row, STATES, next};
 
 /// The whole page.
 pub fn markdown() -> String {
@@ -18,9 +18,13 @@ Five states, six events, thirty cells: seven are legal and lead to the state nam
 ",
     );
     matrix(&mut out);
-    let _ = write!(out, "\n```mermaid\n{}```\n", to_mermaid());
     out.push_str(
         "
+![Five boxes, one for each state, and seven arrows, one for each legal transition](machine.svg)
+
+`workitem machine --format mermaid` prints the same picture for tools that draw Mermaid; `dot` and `json` are there
+too.
+
 ## The seven rows
 
 What changes is told of a whole item; `attempts` and `failures` survive every transition. On a status alone,
@@ -66,7 +70,8 @@ mod tests {
     fn the_page_shows_every_cell_and_every_reason() {
         let page = markdown();
         for Row { from, event, to, reason, .. } in ROWS {
-            assert!(page.contains(&format!("{from} --> {to}: {event}")) && page.contains(reason));
+            assert!(page.contains(&format!("| {from} | `{event}` |")) && page.contains(&format!("| {to} |")));
+            assert!(page.contains(reason));
         }
         let refused = page.matches(" – |").count();
         assert_eq!(refused, STATES.len() * EVENTS.len() - ROWS.len());

@@ -6,6 +6,7 @@
 #![cfg(target_os = "linux")]
 
 mod agents;
+mod book;
 mod control;
 mod crash;
 mod letters;

@@ -291,8 +291,14 @@ impl Running {
 
     /// Waits for its end.
     #[track_caller]
-    pub fn wait(mut self) -> Output {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn wait(self) -> Output {
+        self.wait_at_most(PATIENCE)
+    }
+
+    /// Waits for the end of what may take longer.
+    #[track_caller]
+    pub fn wait_at_most(mut self, patience: Duration) -> Output {
+        let deadline = Instant::now() + patience;
         let mut pause = Duration::from_micros(500);
         let status = loop {
             if let Some(status) = self.child.try_wait().unwrap() {

@@ -27,13 +27,13 @@ mod tests;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::io::Errno;
-use rustix::process::setpriority_process;
+use rustix::process::{Signal, setpriority_process};
 use serde_json::Value;
 use workitem_store::{AttemptOutput, BlobName, Cause, StreamKind};
 use workitem_types::{AgentResult, ItemId};
@@ -253,6 +253,15 @@ fn is_want_of_room(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| wants.contains(&errno))
 }
 
+/// Ctrl-C and a closed terminal reach everybody in the foreground, an agent that has not left for a group of its own yet
+/// among them. The orchestrator is told with it: within this time, if that is how the agent ended.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
+fn is_of_the_terminal(status: ExitStatus) -> bool {
+    let of_the_terminal = [Signal::INT, Signal::HUP].map(Signal::as_raw);
+    status.signal().is_some_and(|signal| of_the_terminal.contains(&signal))
+}
+
 fn outcome(task: &Task<'_>, over: &Over<'_>) -> How {
     let is_success = over.status.is_some_and(|status| status.success());
     let (cause, error) = match (over.stop, over.status) {
@@ -261,6 +270,9 @@ fn outcome(task: &Task<'_>, over: &Over<'_>) -> How {
             return How::Completed(Box::new(result));
         }
         (Some(Stop::Cancelled), _) => return How::Interrupted,
+        (None, Some(status)) if is_of_the_terminal(status) && task.cancel.wait_timeout(SAME_SIGNAL) => {
+            return How::Interrupted;
+        }
         (Some(Stop::TimedOut), _) => {
             let limit = task.timeout.unwrap_or_default();
             (Cause::timed_out(limit), format!("timed out after {limit:?}"))
