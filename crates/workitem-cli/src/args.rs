@@ -96,6 +96,11 @@ pub enum Command {
         /// The job
         job: String,
     },
+    /// Look on while another process runs a job, until it ends
+    Watch {
+        /// The job; the last one if not given
+        job: Option<String>,
+    },
     /// How far a job is: counts, rate, time left
     Status {
         /// The job; the last one if not given

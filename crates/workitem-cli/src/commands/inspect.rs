@@ -83,7 +83,7 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
 }
 
 /// Items per second since the runner began, and how long the rest takes.
-fn pace(runner: &Runner, settled: usize, left: usize) -> (f64, Option<Duration>) {
+pub fn pace(runner: &Runner, settled: usize, left: usize) -> (f64, Option<Duration>) {
     let elapsed = (now() - runner.since).to_std().unwrap_or_default();
     rate(settled.saturating_sub(runner.settled_before), left, elapsed)
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use workitem_orchestrator::{Event, Outcome, Progress, Stopping, Summary};
 use workitem_store::{Control, Job};
 
-use super::{Teller, rate};
+use super::{Teller, reading};
 use crate::durations::short;
 use crate::text::{plural, quoted};
 
@@ -37,7 +37,7 @@ impl Teller for Plain {
     }
 
     fn progress(&mut self, progress: &Progress<'_>) {
-        tell!("{}: {}", self.lines.job, far(progress));
+        tell!("{}: {}", self.lines.job, reading(progress));
     }
 
     fn summary(&mut self, summary: &Summary) {
@@ -45,20 +45,6 @@ impl Teller for Plain {
             tell!("{line}");
         }
     }
-}
-
-/// How far a run is, in a line.
-fn far(progress: &Progress<'_>) -> String {
-    let counts = &progress.counts.by_status;
-    let (settled, total) = (progress.counts.settled(), counts.total());
-    let (rate, eta) = rate(progress.recorded, total - settled, progress.since.elapsed());
-    let mut parts = vec![format!("{settled} of {total} done"), format!("{} running", counts.in_progress)];
-    if counts.dead_lettered > 0 {
-        parts.push(format!("{} dead-lettered", counts.dead_lettered));
-    }
-    parts.push(format!("{rate:.1}/s"));
-    parts.extend(eta.map(|eta| format!("{} left", short(eta))));
-    parts.join(", ")
 }
 
 /// The wording, shared with the bar.

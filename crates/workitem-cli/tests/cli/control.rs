@@ -152,3 +152,21 @@ fn of_items_with_one_id_the_first_is_taken_if_asked_for() {
     let alone = shop.run(&["map", "--dedup", "--", "true"], "1\n").exits(2);
     assert!(alone.stderr.contains("--id-from"), "{}", alone.stderr);
 }
+
+#[test]
+fn a_job_can_be_watched_until_it_ends() {
+    let shop = Workshop::new();
+    let run = waiting(&shop);
+    let mut watch = shop.spawn(&["watch"], "");
+    eventually("it tells how far the job is", || watch.stderr().contains("job: 0 of 10 done"));
+    assert!(watch.stderr().contains("2 running"), "{}", watch.stderr());
+    assert!(!watch.has_ended());
+    shop.write("go/all", "");
+    run.wait().exits(0);
+    watch.wait().exits(0).says(&["job: finished, 10 of 10 items completed, 0 left"]);
+
+    shop.ask(&["watch", "job"]).exits(0).says(&["job: finished"]);
+    shop.run(&["map", "--job", "bad", "--", "false"], lines(1..=2)).exits(3);
+    shop.ask(&["watch", "bad"]).exits(3).says(&["bad: finished, 0 of 2 items completed"]);
+    shop.ask(&["watch", "nobody"]).complains(2, &["there is no job `nobody`"]);
+}
