@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use workitem_orchestrator::Backoff;
+use workitem_orchestrator::{Backoff, Rate, Worth};
 use workitem_types::StatusKind;
 
 use crate::durations::{backoff, duration, positive};
@@ -33,7 +33,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  every item is completed
   2  the command line or the input makes no sense; nothing was run
-  3  the job is finished, and some items are dead-lettered
+  3  some items are dead-lettered, or a rule stopped the job, or it was cancelled
   4  the job is not finished: `workitem resume` goes on with it
   5  the store failed, or `verify` found something wrong
   6  another process runs the job";
@@ -51,6 +51,10 @@ Examples:
 
 Exit codes: 0 all completed, 2 usage or input, 3 dead letters, 4 interrupted, 5 store, 6 busy.";
 
+const ADD_HELP: &str = "\
+Without --id-from (or that of the `map` that made the job) an item's id is its position in the job, so that \
+adding the same lines twice adds them twice. With it, items that are there already are passed over.";
+
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run a command for each item of an input
@@ -65,6 +69,37 @@ pub enum Command {
         job: Option<String>,
         #[command(flatten)]
         run: RunArgs,
+    },
+    /// Put more items into a job, behind all others; who runs it takes them up
+    #[command(after_help = ADD_HELP)]
+    Add {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        from: InputArgs,
+        /// Say nothing of what was added
+        #[arg(long, short)]
+        quiet: bool,
+    },
+    /// Start nothing more of a job for now; what runs may end
+    Pause {
+        /// The job
+        job: String,
+    },
+    /// Take back a pause or a cancellation
+    Unpause {
+        /// The job
+        job: String,
+    },
+    /// Stop a job: what runs is ended and put back, nothing more is started
+    Cancel {
+        /// The job
+        job: String,
+    },
+    /// Look on while another process runs a job, until it ends
+    Watch {
+        /// The job; the last one if not given
+        job: Option<String>,
     },
     /// How far a job is: counts, rate, time left
     Status {
@@ -160,7 +195,18 @@ pub enum DlqCommand {
     List {
         /// The job
         job: String,
+        /// Only letters of these groups
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
         /// Print JSON, a letter a line
+        #[arg(long)]
+        json: bool,
+    },
+    /// What the dead letters have in common: a line for each kind of error, the most frequent first
+    Groups {
+        /// The job
+        job: String,
+        /// Print JSON, a group a line
         #[arg(long)]
         json: bool,
     },
@@ -175,18 +221,46 @@ pub enum DlqCommand {
     Retry {
         /// The job
         job: String,
-        /// Only these items; all open letters if none is given
-        items: Vec<String>,
+        #[command(flatten)]
+        letters: LettersArgs,
         /// Only submit the new items, for `workitem resume` to run
         #[arg(long)]
         no_run: bool,
         #[command(flatten)]
         run: RunArgs,
     },
+    /// Print the inputs of dead letters as JSON lines, which `map --format jsonl` reads
+    Export {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        letters: LettersArgs,
+    },
+    /// Dismiss dead letters: they count as dealt with, and stay among the items
+    Drop {
+        /// The job
+        job: String,
+        #[command(flatten)]
+        letters: LettersArgs,
+        /// All open letters
+        #[arg(long, conflicts_with_all = ["items", "groups"])]
+        all: bool,
+    },
 }
 
+/// Which dead letters.
 #[derive(Debug, Args)]
-pub struct MapArgs {
+pub struct LettersArgs {
+    /// Only these items; all open letters if neither items nor groups are given
+    pub items: Vec<String>,
+    /// Only letters of these groups, as `dlq groups` names them
+    #[arg(long = "group", value_name = "GROUP")]
+    pub groups: Vec<String>,
+}
+
+/// Where items come from.
+#[derive(Debug, Args)]
+pub struct InputArgs {
     /// Read items from FILE, - is standard input; its ending says how: .txt .jsonl .json .csv
     #[arg(long, short, value_name = "FILE")]
     pub input: Option<PathBuf>,
@@ -205,9 +279,24 @@ pub struct MapArgs {
     /// Pass over lines that cannot be items, and count them
     #[arg(long)]
     pub skip_bad: bool,
+    /// Of items with the same id take the first, and count the others among those passed over
+    #[arg(long, requires = "id_from")]
+    pub dedup: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct MapArgs {
+    #[command(flatten)]
+    pub from: InputArgs,
     /// The job's name; otherwise one is made up
     #[arg(long, value_name = "NAME", value_parser = job_name)]
     pub job: Option<String>,
+    /// Give each agent its item on standard input, with a newline behind it
+    #[arg(long)]
+    pub stdin: bool,
+    /// Print the commands of the first ten items, and neither store nor run anything
+    #[arg(long)]
+    pub dry_run: bool,
     #[command(flatten)]
     pub run: RunArgs,
     /// The command to run for each item
@@ -215,7 +304,7 @@ pub struct MapArgs {
     pub command: Vec<String>,
 }
 
-impl MapArgs {
+impl InputArgs {
     /// The file to read items from; nothing for standard input.
     pub fn file(&self) -> Option<&Path> {
         self.input.as_deref().filter(|path| *path != "-")
@@ -231,9 +320,24 @@ pub struct RunArgs {
     /// Failed runs of an item before it is dead-lettered [default: 1]
     #[arg(long, value_name = "N")]
     pub max_attempts: Option<NonZeroUsize>,
+    /// Which failures are worth another attempt: timeout, exit, exit:75, signal, signal:9, start [default: all]
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    pub retry_on: Option<Vec<Worth>>,
+    /// Stop once so many items were given up; what runs may end [default: never]
+    #[arg(long, value_name = "N")]
+    pub max_failures: Option<NonZeroUsize>,
+    /// Stop once more than this share of the items was given up, of 20 at least: 20% [default: never]
+    #[arg(long, value_name = "PERCENT", value_parser = share)]
+    pub max_failure_rate: Option<f64>,
     /// Crashes of the orchestrator or host an item may be there at [default: 10]
     #[arg(long, value_name = "N")]
     pub max_crashes: Option<usize>,
+    /// Start no more than so many attempts in a time, spread evenly: 10/s, 30/m, 1/250ms
+    #[arg(long, value_name = "N/TIME")]
+    pub rate: Option<Rate>,
+    /// Be as nice to other processes: 19 takes only what they leave
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
+    pub nice: Option<i32>,
     /// How long one attempt may take: 30s, 1h 30m [default: for ever]
     #[arg(long, value_name = "DUR", value_parser = positive)]
     pub timeout: Option<Duration>,
@@ -271,6 +375,15 @@ fn parallelism(text: &str) -> Result<NonZeroUsize, String> {
     if jobs.get() <= 4_096 { Ok(jobs) } else { Err("is more than 4096".to_owned()) }
 }
 
+/// A share of all, as `20%`; from 0 to 1.
+fn share(text: &str) -> Result<f64, String> {
+    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
+    match percent {
+        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
+        _ => Err("is no share such as 20%".to_owned()),
+    }
+}
+
 fn job_name(name: &str) -> Result<String, String> {
     match name {
         "" => Err("is empty".to_owned()),
@@ -305,5 +418,16 @@ mod tests {
             assert_eq!(state(text), Ok(StatusKind::InProgress));
         }
         assert!(state("done").is_err());
+    }
+
+    #[test]
+    fn shares_are_percentages() {
+        assert_eq!(
+            [share("20%"), share("0%"), share("12.5 %"), share("100%")],
+            [0.2, 0.0, 0.125, 1.0].map(Ok)
+        );
+        for text in ["", "%", "20", "0.2", "-1%", "101%", "NaN%", "many%"] {
+            assert!(share(text).is_err(), "{text}");
+        }
     }
 }

@@ -5,15 +5,15 @@ mod inspect;
 mod map;
 mod meta;
 mod output;
+mod watch;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use workitem_sqlite::SqliteStore;
-use workitem_store::{Job, Store};
+use workitem_store::{Control, Job, Store};
 
-pub use self::inspect::Items;
 use crate::args::{Cli, Command};
 use crate::error::Error;
 use crate::exit::Exit;
@@ -28,6 +28,11 @@ pub fn execute(cli: Cli) -> Result<Exit, Error> {
     match cli.command {
         Command::Map(args) => map::map(&place, &args),
         Command::Resume { job, run } => map::resume(&place, job.as_deref(), &run),
+        Command::Add { job, from, quiet } => map::add(&place, &job, &from, quiet),
+        Command::Pause { job } => map::control(&place, &job, Control::Pause),
+        Command::Unpause { job } => map::control(&place, &job, Control::Run),
+        Command::Cancel { job } => map::control(&place, &job, Control::Cancel),
+        Command::Watch { job } => watch::watch(&place, job.as_deref()),
         Command::Status { job, json } => inspect::status(&*place.open()?, job.as_deref(), json),
         Command::Jobs { json } => inspect::jobs(&*place.open()?, json),
         Command::Items { job, state, skipped, json } => {

@@ -32,6 +32,11 @@ impl Error {
         Self { exit: Exit::Interrupted, what: what.into(), next: None, is_unread: false }
     }
 
+    /// The job was cancelled.
+    pub fn cancelled(what: impl Into<String>) -> Self {
+        Self { exit: Exit::DeadLetters, what: what.into(), next: None, is_unread: false }
+    }
+
     /// The store or the system failed.
     pub fn system(what: impl Into<String>) -> Self {
         Self { exit: Exit::Store, what: what.into(), next: None, is_unread: false }
@@ -86,6 +91,7 @@ impl From<StoreError> for Error {
                 Self::usage(what).next(format!("`workitem items {}` lists them", quoted(&job)))
             }
             StoreError::JobExists { .. } => Self::usage(what).next("use another --job name"),
+            StoreError::Submitting { .. } => Self::usage(what).next("wait until its input is stored"),
             StoreError::Conflict { .. } | StoreError::BadItem { .. } | StoreError::Sealed { .. } => {
                 Self::usage(what)
             }

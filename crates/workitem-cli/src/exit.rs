@@ -10,7 +10,7 @@ pub enum Exit {
     Ok = 0,
     /// The command line or the input makes no sense. Nothing was run.
     Usage = 2,
-    /// The job is finished, and some items are dead-lettered.
+    /// Some items are dead-lettered, or the job was cancelled.
     DeadLetters = 3,
     /// The job is not finished and can be resumed.
     Interrupted = 4,

@@ -27,6 +27,7 @@ mod input;
 mod printer;
 mod report;
 mod signals;
+mod signature;
 mod spec;
 mod submit;
 mod text;

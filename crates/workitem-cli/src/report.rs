@@ -2,6 +2,7 @@
 
 mod bar;
 mod events;
+mod meter;
 mod plain;
 
 use std::io::{self, IsTerminal};
@@ -14,6 +15,7 @@ use workitem_store::{BlobName, Job, JobId, Store, StoreError, StreamKind};
 
 use self::bar::Bar;
 use self::events::Events;
+pub use self::meter::{Meter, Reading};
 use self::plain::Plain;
 use crate::args::RunArgs;
 use crate::error::Error;
@@ -137,6 +139,24 @@ impl Observer for Reporter {
 
     fn progress(&mut self, progress: &Progress<'_>) {
         self.teller.progress(progress);
+    }
+}
+
+/// How far a run is.
+fn reading(progress: &Progress<'_>) -> Reading {
+    let counts = &progress.counts.by_status;
+    let (settled, total) = (progress.counts.settled(), counts.total());
+    let (rate, eta) = rate(progress.recorded, total - settled, progress.since.elapsed());
+    let longest = progress.running.iter().map(|running| (running.item.clone(), running.since.elapsed()));
+    Reading {
+        settled,
+        total,
+        dead: counts.dead_lettered,
+        running: progress.running.len(),
+        rate,
+        eta,
+        longest: longest.collect(),
+        state: None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
-use workitem_orchestrator::{Backoff, GRACE, Options, Retry};
+use workitem_orchestrator::{Backoff, GRACE, Options, Retry, StopRules, Worth};
 use workitem_store::Job;
 
 use crate::args::RunArgs;
@@ -21,6 +21,12 @@ pub struct Spec {
     /// Whether its name was given, and not made up.
     #[serde(default = "yes")]
     pub named: bool,
+    /// Where an item's id is, if it is not its position.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id_from: Option<String>,
+    /// Whether each agent reads its item.
+    #[serde(default)]
+    pub stdin: bool,
     /// How it was first run.
     #[serde(default)]
     pub run: RunSpec,
@@ -38,8 +44,20 @@ pub struct RunSpec {
     pub jobs: Option<NonZeroUsize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_attempts: Option<NonZeroUsize>,
+    /// As they are written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_on: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_failures: Option<NonZeroUsize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_failure_rate: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub max_crashes: Option<usize>,
+    /// As it is written.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rate: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub nice: Option<i32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub timeout: Option<Duration>,
     /// First and longest wait.
@@ -65,10 +83,16 @@ impl Spec {
 impl RunSpec {
     /// What is given anew goes before what was given first.
     pub fn with(&self, args: &RunArgs) -> Self {
+        let retry_on = args.retry_on.as_ref().map(|on| on.iter().map(Worth::to_string).collect());
         Self {
             jobs: args.jobs.or(self.jobs),
             max_attempts: args.max_attempts.or(self.max_attempts),
+            retry_on: retry_on.or_else(|| self.retry_on.clone()),
+            max_failures: args.max_failures.or(self.max_failures),
+            max_failure_rate: args.max_failure_rate.or(self.max_failure_rate),
             max_crashes: args.max_crashes.or(self.max_crashes),
+            rate: args.rate.map(|rate| rate.to_string()).or_else(|| self.rate.clone()),
+            nice: args.nice.or(self.nice),
             timeout: args.timeout.or(self.timeout),
             backoff: args.backoff.map(|backoff| (backoff.base, backoff.max)).or(self.backoff),
             grace: args.grace.or(self.grace),
@@ -85,8 +109,15 @@ impl RunSpec {
             retry: Retry {
                 max_attempts: self.max_attempts.map_or(defaults.retry.max_attempts, NonZeroUsize::get),
                 backoff: self.backoff.map(|(base, max)| Backoff { base, max }),
+                // They were read before they were stored.
+                on: self
+                    .retry_on
+                    .as_ref()
+                    .map(|on| on.iter().filter_map(|worth| worth.parse().ok()).collect()),
             },
+            rules: StopRules { max_failures: self.max_failures, max_failure_rate: self.max_failure_rate },
             max_crashes: self.max_crashes.unwrap_or(defaults.max_crashes),
+            rate: self.rate.as_ref().and_then(|rate| rate.parse().ok()),
             timeout: self.timeout,
             drain: self.drain.unwrap_or(defaults.drain),
         }
@@ -121,7 +152,14 @@ mod tests {
     fn a_spec_survives_the_store() {
         let run =
             RunSpec { backoff: Some((Duration::from_secs(1), Duration::from_mins(1))), ..RunSpec::default() };
-        let spec = Spec { command: vec!["wc".into(), "{}".into()], folder: "/tmp".into(), named: false, run };
+        let spec = Spec {
+            command: vec!["wc".into(), "{}".into()],
+            folder: "/tmp".into(),
+            named: false,
+            id_from: None,
+            stdin: false,
+            run,
+        };
         let json = serde_json::to_value(&spec).unwrap();
         assert_eq!(serde_json::from_value::<Spec>(json).unwrap(), spec);
     }

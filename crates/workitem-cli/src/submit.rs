@@ -8,7 +8,6 @@ use workitem_orchestrator::{Orchestrator, Template, now};
 use workitem_store::{Job, NewItem, NewJob, Payload, Skipped, Store, StoreError};
 use workitem_types::ItemId;
 
-use crate::commands::Items;
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::input::{Bad, Entry, Input, Reader};
@@ -25,6 +24,8 @@ pub struct Source<'a> {
     pub template: &'a Template,
     /// Pass over what cannot be an item, instead of giving up.
     pub skip_bad: bool,
+    /// Pass over items whose id was met before.
+    pub dedup: bool,
 }
 
 /// What was read.
@@ -160,6 +161,28 @@ fn submit(
     }
 }
 
+/// Adds the items of an input to a job, all of them or none; says how many were read, and how many were new.
+pub fn add(store: &dyn Store, job: &Job, source: &mut Source<'_>) -> Result<(Submitted, usize), Error> {
+    let (mut items, mut skipped) = (Vec::new(), Vec::new());
+    let submitted = read(source, |batch, lines| {
+        items.extend_from_slice(batch);
+        skipped.extend_from_slice(lines);
+        Ok(())
+    })?;
+    let added = match store.add(job.id, &items) {
+        Err(error @ StoreError::Conflict { .. }) => {
+            return Err(
+                Error::from(error).next("nothing was added; another `workitem add` may have been quicker")
+            );
+        }
+        added => added?,
+    };
+    if !skipped.is_empty() {
+        store.skip(job.id, &skipped)?;
+    }
+    Ok((submitted, added))
+}
+
 /// Is it the same job? Says what differs if it is not.
 fn same_job(orchestrator: &Orchestrator, spec: &Spec, source: &mut Source<'_>) -> Result<Submitted, Error> {
     let job = orchestrator.job();
@@ -175,23 +198,34 @@ fn same_job(orchestrator: &Orchestrator, spec: &Spec, source: &mut Source<'_>) -
         let (known, given) = (known.folder.display(), spec.folder.display());
         return Err(refuse(format!("it runs in the folder {known}, not in {given}")));
     }
+    if known.stdin != spec.stdin {
+        let gives = if known.stdin { "gives" } else { "does not give" };
+        return Err(refuse(format!("it {gives} its agents their items on standard input")));
+    }
     let submitted = read(source, |_, _| Ok(()))?;
     if job.digest.as_ref() != Some(&submitted.digest()) {
-        return Err(refuse(difference(orchestrator.store(), job, submitted.items)?));
+        return Err(refuse(difference(job, submitted.items)));
     }
     Ok(submitted)
 }
 
-fn difference(store: &dyn Store, job: &Job, items: usize) -> Result<String, Error> {
-    let mut known = 0;
-    for row in Items::new(store, job.id, None) {
-        known += usize::from(row?.origin.is_none());
-    }
-    Ok(if known == items {
+fn difference(job: &Job, items: usize) -> String {
+    let known = usize::try_from(job.input_items).unwrap_or(usize::MAX);
+    if known == items {
         format!("its {known} items are not those of this input")
     } else {
         format!("it has {known} items, this input has {items}")
-    })
+    }
+}
+
+/// The first items of an input.
+pub fn first(source: &mut Source<'_>, most: usize) -> Result<Vec<NewItem>, Error> {
+    let mut items = Vec::new();
+    while items.len() < most {
+        let Some(entry) = source.input.next() else { break };
+        items.extend(taken(checked(entry?, source.template), source)?.ok());
+    }
+    Ok(items)
 }
 
 /// Reads the input in batches. What cannot be an item, or not an argument of the command, stops it, or is
@@ -202,20 +236,16 @@ fn read(
 ) -> Result<Submitted, Error> {
     let mut submitted = Submitted::default();
     let (mut items, mut skipped, mut bytes) = (Vec::new(), Vec::new(), 0);
-    for entry in source.input.by_ref() {
-        match checked(entry?, source.template) {
+    while let Some(entry) = source.input.next() {
+        match taken(checked(entry?, source.template), source)? {
             Ok(item) => {
                 submitted.add(&item.id, &item.payload);
                 bytes += item.payload.as_json().len();
                 items.push(item);
             }
-            Err(Bad { position, place, reason }) if source.skip_bad => {
+            Err(line) => {
                 submitted.skipped += 1;
-                skipped.push(Skipped { position, place, reason });
-            }
-            Err(Bad { place, reason, .. }) => {
-                return Err(Error::usage(format!("{place} cannot be an item: {reason}"))
-                    .next("mend it, or pass over such lines with --skip-bad; nothing was run"));
+                skipped.push(line);
             }
         }
         if items.len() + skipped.len() >= BATCH || bytes >= BATCH_BYTES {
@@ -227,9 +257,23 @@ fn read(
     Ok(submitted)
 }
 
+/// The item, or a line that may be passed over.
+fn taken(item: Result<NewItem, Bad>, source: &Source<'_>) -> Result<Result<NewItem, Skipped>, Error> {
+    match item {
+        Ok(item) => Ok(Ok(item)),
+        Err(Bad { position, place, reason, is_duplicate })
+            if source.skip_bad || (is_duplicate && source.dedup) =>
+        {
+            Ok(Err(Skipped { position, place, reason }))
+        }
+        Err(Bad { place, reason, .. }) => Err(Error::usage(format!("{place} cannot be an item: {reason}"))
+            .next("mend it, or pass over such lines with --skip-bad; nothing was run")),
+    }
+}
+
 fn checked(entry: Entry, template: &Template) -> Result<NewItem, Bad> {
     let Input { position, place, id, value } = entry?;
-    let bad = |reason: String| Bad { position, place, reason };
+    let bad = |reason: String| Bad { position, place, reason, is_duplicate: false };
     if let Err(error) = template.check(&id, &value) {
         return Err(bad(error.to_string()));
     }

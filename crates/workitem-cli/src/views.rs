@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use workitem_orchestrator::now;
-use workitem_store::{HistoryRow, ItemRow, Job, JobCounts, Store, StoreError};
+use workitem_store::{Control, HistoryRow, ItemRow, Job, JobCounts, Store, StoreError};
 use workitem_types::{StatusCounts, WorkItemEvent, WorkItemStatus};
 
 use crate::text::one_line;
@@ -13,12 +13,17 @@ const WIDTH: usize = 100;
 
 /// Where a job stands. Found out by looking, so that a crash cannot leave it wrong.
 pub fn job_state(store: &dyn Store, job: &Job, counts: &JobCounts) -> Result<&'static str, StoreError> {
-    let running = store.running(job)?.is_some();
-    Ok(match (job.is_sealed(), counts.is_finished(), running) {
-        (false, _, _) => "submitting",
-        (true, true, _) => "finished",
-        (true, false, true) => "running",
-        (true, false, false) => "interrupted",
+    if !job.is_sealed() {
+        return Ok("submitting");
+    }
+    if counts.is_finished() {
+        return Ok("finished");
+    }
+    Ok(match store.control(job.id)? {
+        Control::Cancel => "cancelled",
+        Control::Pause => "paused",
+        Control::Run if store.running(job)?.is_some() => "running",
+        Control::Run => "interrupted",
     })
 }
 

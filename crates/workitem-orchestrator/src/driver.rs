@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender, select};
 use workitem_store::{
-    AnyStep, Cause, Claim, ClaimRequest, Outcome as Written, SettledLease, Store, StoreError,
+    AnyStep, Cause, Claim, ClaimRequest, Control, Outcome as Written, SettledLease, Store, StoreError,
 };
 use workitem_types::{WorkItemEvent, WorkItemStatus};
 use workitem_typestate::{AgentComplete, AgentFailed, Interrupt};
@@ -16,6 +16,8 @@ use crate::clock;
 use crate::observer::{Event, Observer, Outcome, Progress};
 use crate::orchestrator::{Options, RunError, Slowest, Summary};
 use crate::pace::Pace;
+use crate::rate::Starts;
+use crate::rules::Rule;
 use crate::slots::{Finished, Slots};
 use crate::stop::Stopping;
 
@@ -25,6 +27,8 @@ const GROUP: Duration = Duration::from_millis(5);
 const GROUP_SIZE: usize = 4_096;
 /// How often to look for new items while a slot is free: others may add them.
 const LOOK: Duration = Duration::from_millis(200);
+/// How often to look what is wanted of the job: others may pause or cancel it.
+const OBEY: Duration = Duration::from_millis(100);
 /// When an item that is tried again without backoff is due: after what was never tried, and whatever the
 /// clock does meanwhile.
 const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::from_timestamp_micros(1).expect("it is a time");
@@ -38,6 +42,7 @@ pub struct Driver<'a> {
     claims: Sender<Claim>,
     finished: Receiver<Finished>,
     pace: Pace,
+    starts: Option<Starts>,
     /// Claimed and not back yet.
     outstanding: usize,
     /// When the next item that nobody has claimed is due.
@@ -45,10 +50,15 @@ pub struct Driver<'a> {
     started: Instant,
     renewed: Instant,
     told: Instant,
+    /// What is wanted of the job, and since when that is known.
+    control: Control,
+    obeyed: Instant,
     draining_since: Option<Instant>,
     recorded: usize,
     completed: usize,
     failures: usize,
+    given_up: usize,
+    rule: Option<Rule>,
     interrupted: usize,
     slowest: Slowest,
 }
@@ -75,15 +85,20 @@ impl<'a> Driver<'a> {
             claims,
             finished,
             pace: Pace::new(now),
+            starts: options.rate.map(|rate| Starts::new(rate, now)),
             outstanding: 0,
             next_due: None,
             started: now,
             renewed: now,
             told: now,
+            control: Control::Run,
+            obeyed: now,
             draining_since: None,
             recorded: 0,
             completed: 0,
             failures: 0,
+            given_up: 0,
+            rule: None,
             interrupted: 0,
             slowest: Slowest::default(),
         }
@@ -92,6 +107,7 @@ impl<'a> Driver<'a> {
     /// Runs until nothing is left to do, or nothing more may be done.
     pub fn drive(mut self, observer: &mut dyn Observer) -> Result<Summary, RunError> {
         let mut done = Vec::new();
+        self.obey(observer)?;
         let driven = loop {
             match self.turn(&mut done, observer) {
                 Ok(true) => {}
@@ -109,6 +125,8 @@ impl<'a> Driver<'a> {
             failures: self.failures,
             interrupted: self.interrupted,
             stopping: self.slots.stop.stopping(),
+            rule: self.rule,
+            cancelled: self.control == Control::Cancel,
             slowest: self.slowest.into_vec(),
             took: self.started.elapsed(),
         })
@@ -117,10 +135,10 @@ impl<'a> Driver<'a> {
     /// One turn of the loop; `false` when the run is over. On an error, `done` holds what is not recorded.
     fn turn(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let stopping = self.slots.stop.stopping() > Stopping::No;
-        if !stopping {
+        if !stopping && self.control == Control::Run {
             self.claim()?;
         }
-        if self.outstanding == 0 && (stopping || self.next_due.is_none()) {
+        if self.outstanding == 0 && (stopping || self.is_finished()?) {
             return Ok(false);
         }
         let broken = self.collect(done, self.patience(observer));
@@ -130,13 +148,42 @@ impl<'a> Driver<'a> {
         Ok(true)
     }
 
+    /// Whether no item will change any more, as far as the last claim could tell. What is paused does not claim.
+    fn is_finished(&self) -> Result<bool, StoreError> {
+        Ok(match self.control {
+            Control::Run => self.next_due.is_none(),
+            Control::Pause | Control::Cancel => self.store.counts(self.slots.job.id)?.is_finished(),
+        })
+    }
+
+    /// Does what is wanted of the job by now.
+    fn obey(&mut self, observer: &mut dyn Observer) -> Result<(), StoreError> {
+        self.obeyed = Instant::now();
+        let control = self.store.control(self.slots.job.id)?;
+        if control == self.control {
+            return Ok(());
+        }
+        self.control = control;
+        observer.event(&Event::Controlled { control });
+        match control {
+            Control::Run | Control::Pause => {}
+            Control::Cancel => self.slots.stop.interrupt(),
+        }
+        Ok(())
+    }
+
     /// Claims what the slots need next, if they need anything soon.
     fn claim(&mut self) -> Result<(), StoreError> {
-        let (slots, ahead) = (self.options.parallelism.get(), self.pace.ahead(Instant::now()));
+        let (slots, now) = (self.options.parallelism.get(), Instant::now());
+        // With a rate nothing is gained by claiming ahead: what is claimed is to be started.
+        let ahead = if self.starts.is_some() { 0 } else { self.pace.ahead(now) };
         if self.outstanding >= slots && self.outstanding > slots + ahead / 2 {
             return Ok(());
         }
-        let limit = slots + ahead - self.outstanding;
+        let mut limit = slots + ahead - self.outstanding;
+        if let Some(starts) = &self.starts {
+            limit = limit.min(starts.ready(now));
+        }
         if limit == 0 {
             return Ok(());
         }
@@ -149,6 +196,9 @@ impl<'a> Driver<'a> {
             now: clock::now(),
         })?;
         self.next_due = claimed.next_due;
+        if let Some(starts) = &mut self.starts {
+            starts.started(now, claimed.claims.len());
+        }
         for claim in claimed.claims {
             self.outstanding += 1;
             self.claims.send(claim).expect("the slots listen until the driver is gone");
@@ -158,16 +208,18 @@ impl<'a> Driver<'a> {
 
     /// How long to wait for something to happen.
     fn patience(&self, observer: &dyn Observer) -> Duration {
-        let mut patience = LEASE / 3;
+        let mut patience = OBEY.saturating_sub(self.obeyed.elapsed());
         if let Some(every) = observer.every() {
             patience = patience.min(every.saturating_sub(self.told.elapsed()));
         }
         if let Some(since) = self.draining_since {
             patience = patience.min(self.options.drain.saturating_sub(since.elapsed()));
         }
-        if self.outstanding < self.options.parallelism.get() && self.slots.stop.stopping() == Stopping::No {
+        let claims = self.control == Control::Run && self.slots.stop.stopping() == Stopping::No;
+        if claims && self.outstanding < self.options.parallelism.get() {
             let due = self.next_due.map_or(LOOK, |due| (due - clock::now()).to_std().unwrap_or_default());
-            patience = patience.min(LOOK).min(due);
+            let rate = self.starts.as_ref().map_or(Duration::ZERO, |starts| starts.wait(Instant::now()));
+            patience = patience.min(LOOK).min(due.max(rate));
         }
         patience
     }
@@ -220,7 +272,7 @@ impl<'a> Driver<'a> {
             }
             Some((How::Failed { error, cause }, output)) => {
                 let failed = leased.step(AgentFailed { error }, at).because(cause).with_output(output);
-                let retry = self.options.retry;
+                let retry = &self.options.retry;
                 match failed.settle(&|item: &_| retry.should_retry(item, cause), at) {
                     SettledLease::DeadLetter(step) => step.seal(),
                     SettledLease::Retry(step) => {
@@ -255,6 +307,12 @@ impl<'a> Driver<'a> {
                 }
             }
         }
+        if self.rule.is_none() {
+            self.rule = self.options.rules.fired(self.given_up, self.completed);
+            if self.rule.is_some() {
+                self.slots.stop.drain();
+            }
+        }
         Ok(())
     }
 
@@ -283,7 +341,11 @@ impl<'a> Driver<'a> {
         match outcome {
             Outcome::Completed => self.completed += 1,
             Outcome::Interrupted => self.interrupted += 1,
-            Outcome::Retrying { .. } | Outcome::DeadLettered { .. } => self.failures += 1,
+            Outcome::Retrying { .. } => self.failures += 1,
+            Outcome::DeadLettered { .. } => {
+                self.failures += 1;
+                self.given_up += 1;
+            }
         }
         self.recorded += 1;
         self.slowest.saw(&record.id, took);
@@ -292,6 +354,9 @@ impl<'a> Driver<'a> {
     }
 
     fn housekeeping(&mut self, observer: &mut dyn Observer) -> Result<(), StoreError> {
+        if self.obeyed.elapsed() >= OBEY {
+            self.obey(observer)?;
+        }
         if self.renewed.elapsed() >= LEASE / 3 {
             self.store.renew(self.slots.job.id, self.slots.run, LEASE, clock::now())?;
             self.renewed = Instant::now();

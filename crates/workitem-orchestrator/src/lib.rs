@@ -27,7 +27,7 @@
 //!     "7" => Err("seven is not to be had"),
 //!     _ => Ok(format!("{} from {}", task.payload.to_value(), task.item)),
 //! });
-//! let options = Options { retry: Retry { max_attempts: 3, backoff: None }, ..Options::default() };
+//! let options = Options { retry: Retry { max_attempts: 3, ..Retry::default() }, ..Options::default() };
 //! let mut orchestrator = Orchestrator::new(store.clone(), job)?;
 //! let summary = orchestrator.run(&agent, &options, &Stop::new()?, &mut ())?;
 //! assert_eq!((summary.completed, summary.failures), (9, 3));
@@ -59,7 +59,9 @@ mod orchestrator;
 mod pace;
 mod poll;
 mod process;
+mod rate;
 mod retry;
+mod rules;
 mod slots;
 mod stop;
 #[cfg(test)]
@@ -74,5 +76,7 @@ pub use orchestrator::{Options, Orchestrator, RunError, Summary};
 pub use process::{
     BadPath, FieldPath, GRACE, NoField, OUTPUT_LIMIT, ProcessAgent, RenderError, Template, TemplateError,
 };
-pub use retry::{Backoff, Retry};
+pub use rate::Rate;
+pub use retry::{Backoff, Retry, Worth};
+pub use rules::{Rule, StopRules};
 pub use stop::{Stop, Stopping};

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use workitem_store::{AttemptOutput, Cause, JobCounts, Recovered};
+use workitem_store::{AttemptOutput, Cause, Control, JobCounts, Recovered};
 use workitem_types::ItemId;
 
 /// Sees what happens in a run, in order, from the orchestrator's own thread: while it does not return,
@@ -39,6 +39,11 @@ pub enum Event<'a> {
         orphans: usize,
         /// Its items.
         items: Recovered,
+    },
+    /// Something else is wanted of the job by now: it was paused, cancelled, or may go on.
+    Controlled {
+        /// What is wanted.
+        control: Control,
     },
     /// An attempt ended.
     Ended {

@@ -18,7 +18,9 @@ use crate::clock;
 use crate::driver::Driver;
 use crate::observer::{Event, Observer};
 use crate::process::end_orphans;
+use crate::rate::Rate;
 use crate::retry::Retry;
+use crate::rules::{Rule, StopRules};
 use crate::slots::{Slots, vacant};
 use crate::stop::{Stop, Stopping};
 
@@ -34,6 +36,10 @@ pub struct Options {
     pub retry: Retry,
     /// How many crashes an item may be there at before it is given up. Default: 10.
     pub max_crashes: usize,
+    /// When the run stops by itself. Default: it does not.
+    pub rules: StopRules,
+    /// How many attempts are started in a time. Default: as many as there are slots for.
+    pub rate: Option<Rate>,
     /// How long one attempt may take. Default: for ever.
     pub timeout: Option<Duration>,
     /// How long [`Stop::drain`] waits for running agents before it interrupts them. Default: 30 s.
@@ -46,6 +52,8 @@ impl Default for Options {
             parallelism: thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             retry: Retry::default(),
             max_crashes: 10,
+            rules: StopRules::default(),
+            rate: None,
             timeout: None,
             drain: Duration::from_secs(30),
         }
@@ -95,6 +103,10 @@ pub struct Summary {
     pub interrupted: usize,
     /// How the run was asked to stop, if it was.
     pub stopping: Stopping,
+    /// The rule that stopped the run, if one did.
+    pub rule: Option<Rule>,
+    /// Whether the job was cancelled: its items stay where they are.
+    pub cancelled: bool,
     /// Items of this run that took longest, longest first: at most five.
     pub slowest: Vec<(ItemId, Duration)>,
     /// How long the run took.

@@ -111,7 +111,7 @@ fn a_failed_item_is_tried_as_often_as_it_may_and_no_more() {
             (5, 1) => Err("once"),
             _ => Ok(()),
         });
-        let retry = Retry { max_attempts: 3, backoff: None };
+        let retry = Retry { max_attempts: 3, ..Retry::default() };
         let summary = bench.run(&job, &agent, &Options { retry, ..slots(4) });
         let by = &summary.counts.by_status;
         assert_eq!((by.completed, by.dead_lettered, summary.failures), (18, 2, 8));
@@ -126,7 +126,7 @@ fn backoff_puts_the_next_attempt_off() {
     both_stores(|bench| {
         let job = bench.job(3);
         let backoff = Backoff { base: Duration::from_millis(300), max: Duration::from_millis(300) };
-        let retry = Retry { max_attempts: 2, backoff: Some(backoff) };
+        let retry = Retry { max_attempts: 2, backoff: Some(backoff), on: None };
         let agent = FnAgent::new(|task: &Task<'_>| if task.attempt == 1 { Err("once") } else { Ok(()) });
         assert_eq!(bench.run(&job, &agent, &Options { retry, ..slots(2) }).completed, 3);
         let rows = bench.store().history(job.id, 1..=3).unwrap();

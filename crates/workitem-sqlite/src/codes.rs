@@ -1,6 +1,7 @@
-//! The numbers under which states and events are stored. They are part of the file format: a number
+//! The numbers under which states, events and controls are stored. They are part of the file format: a number
 //! is never reused. `schema.sql` names some of them in its indexes.
 
+use workitem_store::Control;
 use workitem_types::{EventKind, StatusKind};
 
 pub const fn status_code(kind: StatusKind) -> i64 {
@@ -30,4 +31,16 @@ pub const fn event_code(kind: EventKind) -> i64 {
 
 pub fn event_kind(code: i64) -> Option<EventKind> {
     EventKind::ALL.into_iter().find(|kind| event_code(*kind) == code)
+}
+
+pub const fn control_code(control: Control) -> i64 {
+    match control {
+        Control::Run => 0,
+        Control::Pause => 1,
+        Control::Cancel => 2,
+    }
+}
+
+pub fn control_of(code: i64) -> Option<Control> {
+    [Control::Run, Control::Pause, Control::Cancel].into_iter().find(|control| control_code(*control) == code)
 }

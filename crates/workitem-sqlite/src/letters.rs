@@ -11,7 +11,7 @@ use crate::submit::{Adder, count_pending, last_seq};
 pub fn open(tx: &Transaction<'_>, job: JobId, after: u64, limit: usize) -> Result<Vec<LetterRow>, Failure> {
     let mut query = tx.prepare_cached(&format!(
         "SELECT {ITEM} FROM items i INDEXED BY items_dead
-         WHERE i.job = ? AND i.status = 4 AND i.origin IS NULL AND i.seq > ? AND NOT EXISTS
+         WHERE i.job = ? AND i.status = 4 AND i.origin IS NULL AND i.dropped = 0 AND i.seq > ? AND NOT EXISTS
          (SELECT 1 FROM items s INDEXED BY items_by_origin
           WHERE s.job = i.job AND s.origin = i.id AND s.status = 2)
          ORDER BY i.seq LIMIT ?"
@@ -61,11 +61,23 @@ pub fn retry(tx: &Transaction<'_>, job: JobId, seqs: &[u64]) -> Result<Vec<ItemI
     Ok(made)
 }
 
+pub fn dismiss(tx: &Transaction<'_>, job: JobId, seqs: &[u64]) -> Result<usize, Failure> {
+    let mut drop = tx.prepare_cached("UPDATE items SET dropped = 1 WHERE job = ? AND seq = ?")?;
+    let mut dropped = 0;
+    for seq in seqs {
+        if letter(tx, job, *seq)?.is_some_and(|(letter, _)| !letter.is_alive()) {
+            dropped += drop.execute(params![job.0, seq])?;
+        }
+    }
+    tx.execute("UPDATE jobs SET open_letters = open_letters - ? WHERE id = ?", params![dropped, job.0])?;
+    Ok(dropped)
+}
+
 /// The dead letter at a position, with its input, unless it is dealt with.
 fn letter(tx: &Transaction<'_>, job: JobId, seq: u64) -> Result<Option<(LetterRow, String)>, Failure> {
     let mut query = tx.prepare_cached(&format!(
         "SELECT {ITEM}, p.payload FROM items i JOIN payloads p USING (job, seq)
-         WHERE i.job = ? AND i.seq = ? AND i.status = 4 AND i.origin IS NULL"
+         WHERE i.job = ? AND i.seq = ? AND i.status = 4 AND i.origin IS NULL AND i.dropped = 0"
     ))?;
     let found =
         query.query_row(params![job.0, seq], |row| Ok((rows::item(row)?, row.get(12)?))).optional()?;

@@ -19,7 +19,7 @@ mod plans;
 /// Marks a file as ours: "wrki".
 const APPLICATION_ID: i64 = 0x7772_6B69;
 /// The schema this program writes.
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 /// How long a writer waits for another process's transaction.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages in the write-ahead log before it is folded back into the file: 16 MiB.
@@ -163,29 +163,32 @@ fn connect(path: &Path) -> Result<Connection, Failure> {
 fn set_up(store: &str, connection: &Connection) -> Result<(), Failure> {
     // On one snapshot: while another process makes the file, it would see half of it.
     let snapshot = Transaction::new_unchecked(connection, TransactionBehavior::Deferred)?;
-    let ready = is_ready(store, &snapshot)?;
+    let found = version(store, &snapshot)?;
     snapshot.finish()?;
-    if !ready {
+    if found != Some(SCHEMA_VERSION) {
         connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
         let transaction = Transaction::new_unchecked(connection, TransactionBehavior::Immediate)?;
-        if !is_ready(store, &transaction)? {
-            transaction.execute_batch(include_str!("schema.sql"))?;
-            transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
-            transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+        match version(store, &transaction)? {
+            None => {
+                transaction.execute_batch(include_str!("schema.sql"))?;
+                transaction.pragma_update(None, "application_id", APPLICATION_ID)?;
+            }
+            Some(old) => migrate(&transaction, old)?,
         }
+        transaction.pragma_update(None, "user_version", SCHEMA_VERSION)?;
         transaction.commit()?;
     }
     Ok(())
 }
 
-/// Whether the file has our schema; `false` if it is empty, an error if it is anything else.
-fn is_ready(store: &str, connection: &Connection) -> Result<bool, Failure> {
+/// Which of our schemas the file has; nothing if it is empty, an error if it is anything else.
+fn version(store: &str, connection: &Connection) -> Result<Option<i64>, Failure> {
     let pragma = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, i64>(0));
     let (application, version) = (pragma("application_id")?, pragma("user_version")?);
     let tables: i64 = connection.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
     let store = || store.to_owned();
     if application == 0 && version == 0 && tables == 0 {
-        return Ok(false);
+        return Ok(None);
     }
     if application != APPLICATION_ID {
         let what = "it is an SQLite database of another program".to_owned();
@@ -194,5 +197,20 @@ fn is_ready(store: &str, connection: &Connection) -> Result<bool, Failure> {
     if version > SCHEMA_VERSION {
         return Err(StoreError::NewerSchema { store: store(), found: version, known: SCHEMA_VERSION }.into());
     }
-    Ok(true)
+    Ok(Some(version))
+}
+
+/// From an older schema to this one, within the caller's transaction: other processes see the one or the other.
+fn migrate(transaction: &Transaction<'_>, from: i64) -> Result<(), Failure> {
+    if from < 2 {
+        transaction.execute_batch(
+            "ALTER TABLE jobs ADD COLUMN input_items INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE items ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
+             ALTER TABLE jobs ADD COLUMN control INTEGER NOT NULL DEFAULT 0;
+             UPDATE jobs SET input_items =
+                 (SELECT count(*) FROM items WHERE items.job = jobs.id AND items.origin IS NULL)
+             WHERE digest IS NOT NULL;",
+        )?;
+    }
+    Ok(())
 }

@@ -95,7 +95,7 @@ pub fn recount(tx: &Transaction<'_>, job: JobId, store: &str) -> Result<JobCount
     }
     counts.open_letters = tx.query_row(
         "SELECT count(*) FROM items l INDEXED BY items_dead
-         WHERE l.job = ? AND l.status = 4 AND l.origin IS NULL AND NOT EXISTS
+         WHERE l.job = ? AND l.status = 4 AND l.origin IS NULL AND l.dropped = 0 AND NOT EXISTS
          (SELECT 1 FROM items s INDEXED BY items_by_origin
           WHERE s.job = l.job AND s.origin = l.id AND s.status = 2)",
         [job.0],

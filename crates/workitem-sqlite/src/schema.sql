@@ -1,4 +1,4 @@
--- Schema version 1. A row's `job` is jobs.id; `seq` is an item's position in its job, from 1.
+-- Schema version 2. A row's `job` is jobs.id; `seq` is an item's position in its job, from 1.
 -- The tables without a rowid are clustered by item, so that a page of items is one walk.
 
 CREATE TABLE jobs (
@@ -7,6 +7,8 @@ CREATE TABLE jobs (
     spec          TEXT NOT NULL,
     created_at    INTEGER NOT NULL,
     digest        TEXT,                            -- NULL while submitting
+    input_items   INTEGER NOT NULL DEFAULT 0,      -- items up to this seq are the input
+    control       INTEGER NOT NULL DEFAULT 0,      -- 0 run, 1 pause, 2 cancel
     pending       INTEGER NOT NULL DEFAULT 0,
     in_progress   INTEGER NOT NULL DEFAULT 0,
     completed     INTEGER NOT NULL DEFAULT 0,
@@ -31,6 +33,7 @@ CREATE TABLE items (
     spawned  INTEGER NOT NULL DEFAULT 0,
     run_at   INTEGER NOT NULL DEFAULT 0,           -- 0: at once, before all others
     origin   TEXT,                                 -- id of the dead letter it was submitted anew for
+    dropped  INTEGER NOT NULL DEFAULT 0,           -- a dead letter that was dismissed
     PRIMARY KEY (job, seq)
 ) STRICT, WITHOUT ROWID;
 

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use workitem_store::{
-    Abandoned, AnyStep, AttemptRow, ClaimRequest, Claims, HistoryRow, ItemQuery, ItemRow, Job, JobCounts,
-    JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store, StoreError,
+    Abandoned, AnyStep, AttemptRow, ClaimRequest, Claims, Control, HistoryRow, ItemQuery, ItemRow, Job,
+    JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store,
+    StoreError,
 };
 use workitem_types::ItemId;
 
@@ -71,6 +72,18 @@ impl Store for SqliteStore {
         self.write("sealing a job", |tx| submit::seal(tx, job, digest, self.path_name()))
     }
 
+    fn add(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError> {
+        self.write("adding items", |tx| submit::add(tx, job, items, self.path_name()))
+    }
+
+    fn control(&self, job: JobId) -> Result<Control, StoreError> {
+        self.read("reading a job's control", |tx| submit::control(tx, job, self.path_name()))
+    }
+
+    fn set_control(&self, job: JobId, control: Control) -> Result<(), StoreError> {
+        self.write("controlling a job", |tx| submit::set_control(tx, job, control, self.path_name()))
+    }
+
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {
         self.write("claiming items", |tx| claim::claim(tx, request, self.path_name()))
     }
@@ -130,6 +143,10 @@ impl Store for SqliteStore {
 
     fn retry_letters(&self, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, StoreError> {
         self.write("submitting dead letters anew", |tx| letters::retry(tx, job, seqs))
+    }
+
+    fn drop_letters(&self, job: JobId, seqs: &[u64]) -> Result<usize, StoreError> {
+        self.write("dropping dead letters", |tx| letters::dismiss(tx, job, seqs))
     }
 
     fn recount(&self, job: JobId) -> Result<JobCounts, StoreError> {

@@ -1,12 +1,13 @@
 //! Jobs and their input.
 
 use rusqlite::{OptionalExtension, Row, Transaction, params};
-use workitem_store::{Job, JobId, NewItem, NewJob, Skipped, StoreError, check_item, whole_micros};
+use workitem_store::{Control, Job, JobId, NewItem, NewJob, Skipped, StoreError, check_item, whole_micros};
 
+use crate::codes::{control_code, control_of};
 use crate::error::Failure;
 use crate::rows::{bad, micros, named, time};
 
-const JOB: &str = "id, name, spec, created_at, digest";
+const JOB: &str = "id, name, spec, created_at, digest, input_items";
 
 fn job(row: &Row<'_>) -> rusqlite::Result<Job> {
     named("job", "jobs", row, job_row)
@@ -20,6 +21,7 @@ fn job_row(row: &Row<'_>) -> rusqlite::Result<Job> {
         spec: serde_json::from_str(&spec).map_err(|error| bad(2, error))?,
         created_at: time(3, row.get(3)?)?,
         digest: row.get(4)?,
+        input_items: row.get(5)?,
     })
 }
 
@@ -37,7 +39,7 @@ pub fn create(tx: &Transaction<'_>, new: &NewJob) -> Result<Job, Failure> {
         params![name, new.spec.to_string(), micros(created_at)],
     )?;
     let id = JobId(tx.last_insert_rowid());
-    Ok(Job { id, name, spec: new.spec.clone(), created_at, digest: None })
+    Ok(Job { id, name, spec: new.spec.clone(), created_at, digest: None, input_items: 0 })
 }
 
 fn free_name(tx: &Transaction<'_>) -> Result<String, Failure> {
@@ -80,6 +82,19 @@ pub fn submit(tx: &Transaction<'_>, id: JobId, items: &[NewItem], store: &str) -
     if is_sealed {
         return Err(StoreError::Sealed { job: name }.into());
     }
+    add_new(tx, id, items)
+}
+
+pub fn add(tx: &Transaction<'_>, id: JobId, items: &[NewItem], store: &str) -> Result<usize, Failure> {
+    let (job, is_sealed) = sealed(tx, id, store)?;
+    if !is_sealed {
+        return Err(StoreError::Submitting { job }.into());
+    }
+    add_new(tx, id, items)
+}
+
+/// Adds what is new of a batch, behind all others.
+fn add_new(tx: &Transaction<'_>, id: JobId, items: &[NewItem]) -> Result<usize, Failure> {
     let mut seq = last_seq(tx, id)?;
     let mut add = Adder::new(tx, id)?;
     let mut added = 0;
@@ -156,10 +171,24 @@ pub fn skip(tx: &Transaction<'_>, job: JobId, lines: &[Skipped]) -> Result<(), F
 pub fn seal(tx: &Transaction<'_>, id: JobId, digest: &str, store: &str) -> Result<(), Failure> {
     let (job, _) = sealed(tx, id, store)?;
     let sealed = tx.execute(
-        "UPDATE jobs SET digest = ?1 WHERE id = ?2 AND coalesce(digest, ?1) = ?1",
-        params![digest, id.0],
+        "UPDATE jobs SET digest = ?1, input_items = ?3 WHERE id = ?2 AND digest IS NULL",
+        params![digest, id.0, last_seq(tx, id)?],
     )?;
-    if sealed == 1 { Ok(()) } else { Err(StoreError::Sealed { job }.into()) }
+    let again = || find(tx, &job).map(|known| known.and_then(|job| job.digest).as_deref() == Some(digest));
+    if sealed == 1 || again()? { Ok(()) } else { Err(StoreError::Sealed { job }.into()) }
+}
+
+pub fn control(tx: &Transaction<'_>, id: JobId, store: &str) -> Result<Control, Failure> {
+    let mut query = tx.prepare_cached("SELECT id, control FROM jobs WHERE id = ?")?;
+    let read = |row: &Row<'_>| {
+        named("job", "jobs", row, |row| control_of(row.get(1)?).ok_or_else(|| bad(1, "no such control")))
+    };
+    Ok(query.query_row([id.0], read).optional()?.ok_or_else(|| no_job(id, store))?)
+}
+
+pub fn set_control(tx: &Transaction<'_>, id: JobId, control: Control, store: &str) -> Result<(), Failure> {
+    let set = tx.execute("UPDATE jobs SET control = ? WHERE id = ?", params![control_code(control), id.0])?;
+    if set == 1 { Ok(()) } else { Err(no_job(id, store).into()) }
 }
 
 pub fn delete(tx: &Transaction<'_>, job: JobId) -> Result<(), Failure> {

@@ -10,7 +10,8 @@ use serde_json::Value;
 use tempfile::tempdir;
 use workitem_sqlite::SqliteStore;
 use workitem_store::{
-    BlobName, Blobs, ClaimRequest, ItemQuery, Job, NewItem, NewJob, Store, StoreError, StreamKind, verify,
+    BlobName, Blobs, ClaimRequest, Control, ItemQuery, Job, NewItem, NewJob, Store, StoreError, StreamKind,
+    verify,
 };
 
 fn with_job(path: &Path) -> (SqliteStore, Job) {
@@ -147,7 +148,39 @@ fn a_newer_schema_is_refused() {
     drop(with_job(&path));
     Connection::open(&path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     let refused = SqliteStore::open(&path).err().unwrap();
-    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 1, .. }), "{refused}");
+    assert!(matches!(refused, StoreError::NewerSchema { found: 99, known: 2, .. }), "{refused}");
+}
+
+/// A store of the first schema, which knew neither controls nor how many items an input had.
+#[test]
+fn an_older_schema_is_taken_over_with_all_it_holds() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    store.create_job(&NewJob { name: Some("open".into()), spec: Value::Null, now: job.created_at }).unwrap();
+    drop(store);
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "ALTER TABLE jobs DROP COLUMN control; ALTER TABLE jobs DROP COLUMN input_items;
+         ALTER TABLE items DROP COLUMN dropped;
+         INSERT INTO items (job, seq, id, origin) VALUES (1, 6, '1~1', '1');
+         INSERT INTO payloads (job, seq, payload) VALUES (1, 6, '\"input\"');
+         UPDATE jobs SET pending = 6 WHERE id = 1;
+         PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(old);
+
+    let store = SqliteStore::open(&path).unwrap();
+    assert_eq!(store.job("job").unwrap().input_items, 5, "without the successor");
+    assert_eq!(store.job("open").unwrap().input_items, 0);
+    assert_eq!(store.control(job.id).unwrap(), Control::Run);
+    store.set_control(job.id, Control::Pause).unwrap();
+    assert_eq!(store.counts(job.id).unwrap().by_status.pending, 6);
+    assert!(verify(&store, &job).unwrap().passed());
+    drop(store);
+    let again = SqliteStore::open(&path).unwrap();
+    assert_eq!(again.control(job.id).unwrap(), Control::Pause, "it is taken over once");
 }
 
 #[test]

@@ -50,6 +50,8 @@ macro_rules! contract_tests {
                 a_batch_with_a_bad_item_adds_nothing
                 any_json_comes_back_as_it_was
                 a_sealed_job_takes_no_items
+                a_sealed_job_can_be_added_to
+                what_is_wanted_of_a_job_is_kept
                 skipped_lines_are_kept_and_counted
                 nothing_is_claimed_before_the_seal
                 claims_come_in_input_order
@@ -75,6 +77,7 @@ macro_rules! contract_tests {
                 a_letter_has_one_living_successor
                 a_dead_successor_leaves_its_letter_open
                 a_taken_successor_id_is_passed_over
+                a_dropped_letter_is_dealt_with_and_stays_what_it_is
                 verify_replays_a_mixed_job
             );
         }

@@ -93,6 +93,12 @@ pub enum StoreError {
         /// The job.
         job: String,
     },
+    /// The job's input is not complete, so nothing can be added to it yet.
+    #[error("job `{job}` is still being submitted")]
+    Submitting {
+        /// The job.
+        job: String,
+    },
     /// The item has changed since it was claimed. Nothing was written.
     #[error("item `{id}` was taken over by someone else")]
     Fenced {

@@ -29,6 +29,9 @@ pub struct Job {
     pub created_at: DateTime<Utc>,
     /// The digest of its input, once all of it was submitted; `None` while the job is *submitting*.
     pub digest: Option<String>,
+    /// How many items its input had, once all of it was submitted: those at the positions up to this one. What
+    /// stands behind was added later, or submitted anew for a dead letter.
+    pub input_items: u64,
 }
 
 impl Job {
@@ -38,12 +41,25 @@ impl Job {
     }
 }
 
+/// What those who control a job want of whoever runs it. Kept with the job, so that any process can say it, and
+/// one that starts later finds it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Control {
+    /// Run it.
+    #[default]
+    Run,
+    /// Claim nothing more for now; what runs may go on.
+    Pause,
+    /// Claim nothing more, and stop what runs.
+    Cancel,
+}
+
 /// How far a job is. Kept by every writer in its own transaction, never found by scanning.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct JobCounts {
     /// Items by state.
     pub by_status: StatusCounts,
-    /// Dead letters that nobody has dealt with: no successor completed.
+    /// Dead letters that nobody has dealt with: no successor completed, and they were not dropped.
     pub open_letters: usize,
     /// Lines of the input that could not be items and were passed over.
     pub skipped: usize,

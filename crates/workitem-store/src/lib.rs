@@ -70,7 +70,7 @@ mod verify;
 pub use cause::Cause;
 pub use commit::StoreExt;
 pub use error::StoreError;
-pub use job::{Job, JobCounts, JobId};
+pub use job::{Control, Job, JobCounts, JobId};
 pub use lease::{AnyStep, Leased, LeasedStep, SettledLease, Token};
 pub use memory::MemoryStore;
 pub use output::{AttemptOutput, BlobName, BlobWriter, Blobs, Captured, INLINE_OUTPUT, Kept, StreamKind};

@@ -11,9 +11,9 @@ use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 
 use crate::engine::{abandoned, claim_step, count_step, history_rows, successor_id};
 use crate::{
-    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Claim, ClaimRequest, Claims, HistoryRow,
-    ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner,
-    Skipped, Store, StoreError, check_item, whole_micros,
+    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Claim, ClaimRequest, Claims, Control,
+    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome,
+    Payload, Runner, Skipped, Store, StoreError, check_item, whole_micros,
 };
 
 const NAME: &str = "in memory";
@@ -36,6 +36,7 @@ struct Jobs {
 
 struct JobData {
     job: Job,
+    control: Control,
     counts: JobCounts,
     items: Vec<Item>,
     seq_of: HashMap<ItemId, u64>,
@@ -47,6 +48,8 @@ struct Item {
     row: ItemRow,
     payload: Payload,
     spawned: bool,
+    /// It is a dead letter that was dropped.
+    dropped: bool,
     history: Vec<HistoryRow>,
     attempts: Vec<AttemptRow>,
 }
@@ -96,8 +99,39 @@ impl JobData {
         self.seq_of.insert(id.clone(), seq);
         let record = WorkItemRecord::new(id);
         let row = ItemRow { seq, record, version: 0, crashes: 0, run_at: None, origin };
-        self.items.push(Item { row, payload, spawned: false, history: Vec::new(), attempts: Vec::new() });
+        self.items.push(Item {
+            row,
+            payload,
+            spawned: false,
+            dropped: false,
+            history: Vec::new(),
+            attempts: Vec::new(),
+        });
         self.counts.by_status.pending += 1;
+    }
+
+    /// Adds what is new of a batch, all of it or nothing.
+    fn add_new(&mut self, items: &[NewItem]) -> Result<usize, StoreError> {
+        let mut fresh: Vec<&NewItem> = Vec::new();
+        let mut fresh_ids: HashMap<&ItemId, &Payload> = HashMap::new();
+        for item in items {
+            check_item(item)?;
+            let stored = self.seq_of.get(&item.id).and_then(|seq| self.between(*seq..=*seq).next());
+            let known = stored.map(|stored| &stored.payload);
+            match known.or_else(|| fresh_ids.get(&item.id).copied()) {
+                Some(payload) if *payload == item.payload => {}
+                Some(_) => return Err(StoreError::Conflict { id: item.id.clone() }),
+                None => {
+                    fresh_ids.insert(&item.id, &item.payload);
+                    fresh.push(item);
+                }
+            }
+        }
+        let added = fresh.len();
+        for item in fresh {
+            self.add(item.id.clone(), item.payload.clone(), None);
+        }
+        Ok(added)
     }
 
     fn successors(&self, letter: &ItemId) -> Vec<ItemRow> {
@@ -110,7 +144,7 @@ impl JobData {
         let dead = item.row.record.status.kind() == StatusKind::DeadLettered && item.row.origin.is_none();
         let successors = self.successors(&item.row.record.id);
         let mended = successors.iter().any(|row| row.record.status.kind() == StatusKind::Completed);
-        (dead && !mended).then(|| LetterRow { item: item.row.clone(), successors })
+        (dead && !mended && !item.dropped).then(|| LetterRow { item: item.row.clone(), successors })
     }
 
     fn write(&mut self, step: &AnyStep) -> Outcome {
@@ -155,9 +189,11 @@ impl Store for MemoryStore {
         }
         jobs.made += 1;
         let id = JobId(jobs.made);
-        let job = Job { id, name, spec: new.spec.clone(), created_at: whole_micros(new.now), digest: None };
+        let (spec, created_at) = (new.spec.clone(), whole_micros(new.now));
+        let job = Job { id, name, spec, created_at, digest: None, input_items: 0 };
         let data = JobData {
             job: job.clone(),
+            control: Control::default(),
             counts: JobCounts::default(),
             items: Vec::new(),
             seq_of: HashMap::new(),
@@ -203,26 +239,25 @@ impl Store for MemoryStore {
         if data.job.is_sealed() {
             return Err(StoreError::Sealed { job: data.job.name.clone() });
         }
-        let mut fresh: Vec<&NewItem> = Vec::new();
-        let mut fresh_ids: HashMap<&ItemId, &Payload> = HashMap::new();
-        for item in items {
-            check_item(item)?;
-            let stored = data.seq_of.get(&item.id).and_then(|seq| data.between(*seq..=*seq).next());
-            let known = stored.map(|stored| &stored.payload);
-            match known.or_else(|| fresh_ids.get(&item.id).copied()) {
-                Some(payload) if *payload == item.payload => {}
-                Some(_) => return Err(StoreError::Conflict { id: item.id.clone() }),
-                None => {
-                    fresh_ids.insert(&item.id, &item.payload);
-                    fresh.push(item);
-                }
-            }
+        data.add_new(items)
+    }
+
+    fn add(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        if !data.job.is_sealed() {
+            return Err(StoreError::Submitting { job: data.job.name.clone() });
         }
-        let added = fresh.len();
-        for item in fresh {
-            data.add(item.id.clone(), item.payload.clone(), None);
-        }
-        Ok(added)
+        data.add_new(items)
+    }
+
+    fn control(&self, job: JobId) -> Result<Control, StoreError> {
+        Ok(self.jobs().get(job)?.control)
+    }
+
+    fn set_control(&self, job: JobId, control: Control) -> Result<(), StoreError> {
+        self.jobs().get(job)?.control = control;
+        Ok(())
     }
 
     fn skip(&self, job: JobId, lines: &[Skipped]) -> Result<(), StoreError> {
@@ -243,6 +278,7 @@ impl Store for MemoryStore {
             Some(_) => Ok(()),
             None => {
                 data.job.digest = Some(digest.to_owned());
+                data.job.input_items = data.items.len() as u64;
                 Ok(())
             }
         }
@@ -365,6 +401,21 @@ impl Store for MemoryStore {
             made.push(id);
         }
         Ok(made)
+    }
+
+    fn drop_letters(&self, job: JobId, seqs: &[u64]) -> Result<usize, StoreError> {
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        let mut dropped = 0;
+        for seq in seqs {
+            let Some(item) = data.between(*seq..=*seq).next() else { continue };
+            if data.open_letter(item).is_some_and(|letter| !letter.is_alive()) {
+                data.item_mut(*seq).expect("the item was just looked at").dropped = true;
+                dropped += 1;
+            }
+        }
+        data.counts.open_letters -= dropped;
+        Ok(dropped)
     }
 
     fn recount(&self, job: JobId) -> Result<JobCounts, StoreError> {

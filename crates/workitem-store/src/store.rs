@@ -10,8 +10,8 @@ use serde_json::Value;
 use workitem_types::{ItemId, StatusKind};
 
 use crate::{
-    Abandoned, AnyStep, AttemptRow, Blobs, Claims, HistoryRow, ItemRow, Job, JobCounts, JobId, LetterRow,
-    MAX_PAYLOAD, Payload, Skipped, StoreError,
+    Abandoned, AnyStep, AttemptRow, Blobs, Claims, Control, HistoryRow, ItemRow, Job, JobCounts, JobId,
+    LetterRow, MAX_PAYLOAD, Payload, Skipped, StoreError,
 };
 
 /// Most bytes an item's id may have.
@@ -97,6 +97,29 @@ pub trait Store: Blobs {
     ///
     /// [`StoreError::Sealed`] if it is sealed with another digest.
     fn seal(&self, job: JobId, digest: &str) -> Result<(), StoreError>;
+
+    /// Adds items to a sealed job, behind all others, and reports how many were new; as
+    /// [`submit`](Self::submit) does before the seal. Whoever runs the job takes them up.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Conflict`], [`StoreError::BadItem`], [`StoreError::Submitting`]; the batch is then not added at
+    /// all.
+    fn add(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError>;
+
+    /// What is wanted of whoever runs the job; [`Control::Run`] to begin with.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoJob`].
+    fn control(&self, job: JobId) -> Result<Control, StoreError>;
+
+    /// Says what is wanted of whoever runs the job, now or later.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoJob`].
+    fn set_control(&self, job: JobId, control: Control) -> Result<(), StoreError>;
 
     /// Hands out due items of a sealed job: Pending → `InProgress`, earliest due first, then in input order.
     ///
@@ -187,7 +210,7 @@ pub trait Store: Blobs {
     fn skipped(&self, job: JobId) -> Result<Vec<Skipped>, StoreError>;
 
     /// Dead letters that nobody has dealt with, in input order after position `after`. A letter counts as
-    /// dealt with once a successor completed. Successors that died stand with the letter they were for.
+    /// dealt with once a successor completed, or it was dropped. Successors that died stand with the letter they were for.
     ///
     /// # Errors
     ///
@@ -201,6 +224,14 @@ pub trait Store: Blobs {
     ///
     /// See [`Store`].
     fn retry_letters(&self, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, StoreError>;
+
+    /// Dismisses each of these letters that is open and has no successor alive, and reports how many there were: they
+    /// count as dealt with from now on. The items stay, and are dead-lettered still.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn drop_letters(&self, job: JobId, seqs: &[u64]) -> Result<usize, StoreError>;
 
     /// Counts anew by looking at every item: what [`counts`](Self::counts) must agree with.
     ///

@@ -1,5 +1,6 @@
 //! Dead letters.
 
+use std::collections::BTreeSet;
 use std::thread::sleep;
 use std::time::Duration;
 
@@ -9,10 +10,11 @@ use workitem_types::{ItemId, WorkItemStatus};
 
 use super::map::run_job;
 use super::{Place, output, print_line, print_lines};
-use crate::args::{DlqCommand, RunArgs};
+use crate::args::{DlqCommand, LettersArgs, RunArgs};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::text::{one_line, plural};
+use crate::signature::{Group, Groups};
+use crate::text::{one_line, plural, quoted};
 
 /// How often, and how many times, to look whether the process that runs a job takes up its new items.
 const LOOK: Duration = Duration::from_millis(200);
@@ -23,21 +25,112 @@ const PAGE: usize = 1_000;
 pub fn dlq(place: &Place, command: DlqCommand) -> Result<Exit, Error> {
     let store = place.open()?;
     match command {
-        DlqCommand::List { job, json } => list(&*store, &job, json),
+        DlqCommand::List { job, groups, json } => list(&*store, &job, &groups, json),
+        DlqCommand::Groups { job, json } => groups(&*store, &job, json),
         DlqCommand::Show { job, item } => show(&*store, &job, &item.into()),
-        DlqCommand::Retry { job, items, no_run, run } => {
-            let items: Vec<ItemId> = items.into_iter().map(ItemId::from).collect();
-            retry(place, &job, &items, no_run, &run)
+        DlqCommand::Retry { job, letters, no_run, run } => retry(place, &job, &letters, no_run, &run),
+        DlqCommand::Export { job, letters } => export(&*store, &job, &letters),
+        DlqCommand::Drop { job, letters, all } => {
+            if !all && letters.items.is_empty() && letters.groups.is_empty() {
+                return Err(
+                    Error::usage("say which dead letters to drop").next("items, --group GROUP, or --all")
+                );
+            }
+            dismiss(&*store, &job, &letters)
         }
     }
 }
 
-fn list(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
+fn list(store: &dyn Store, name: &str, groups: &[String], as_json: bool) -> Result<Exit, Error> {
     let job = store.job(name)?;
+    let wanted = if groups.is_empty() { None } else { Some(of_groups(store, &job, groups)?) };
+    let is_wanted = |letter: &Result<LetterRow, Error>| match (letter, &wanted) {
+        (Ok(letter), Some(seqs)) => seqs.contains(&letter.item.seq),
+        (Ok(_), None) | (Err(_), _) => true,
+    };
     let show =
         |letter: LetterRow| if as_json { letter_json(&letter).to_string() } else { letter_line(&letter) };
-    print_lines(Letters::new(store, &job).map(|letter| letter.map(show)))?;
+    print_lines(Letters::new(store, &job).filter(is_wanted).map(|letter| letter.map(show)))?;
     Ok(Exit::Ok)
+}
+
+fn groups(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
+    let job = store.job(name)?;
+    let show = |group: Group| {
+        let Group { name, signature, letters, first: (id, error) } = group;
+        if as_json {
+            let first = json!({ "id": id, "error": error });
+            json!({ "group": name, "letters": letters.len(), "signature": signature, "first": first })
+                .to_string()
+        } else {
+            let letters = plural(letters.len(), "letter", "letters");
+            format!("{name}\t{letters}\t{}\tfirst: {}", one_line(&signature, 120), one_line(id.as_str(), 60))
+        }
+    };
+    print_lines(grouped(store, &job)?.into_iter().map(|group| Ok(show(group))))?;
+    Ok(Exit::Ok)
+}
+
+/// The open letters of a job by what they have in common, the largest group first.
+pub fn grouped(store: &dyn Store, job: &Job) -> Result<Vec<Group>, Error> {
+    let mut groups = Groups::default();
+    for letter in Letters::new(store, job) {
+        let letter = letter?;
+        let (seq, id) = (letter.item.seq, &letter.item.record.id);
+        groups.add(seq, id, &store.payload(job.id, seq)?.to_value(), error_of(&letter));
+    }
+    Ok(groups.sorted())
+}
+
+/// The letters of these groups, in input order.
+fn of_groups(store: &dyn Store, job: &Job, wanted: &[String]) -> Result<BTreeSet<u64>, Error> {
+    let groups = grouped(store, job)?;
+    let mut seqs = BTreeSet::new();
+    for name in wanted {
+        let found = groups.iter().find(|group| group.name == *name).ok_or_else(|| {
+            Error::usage(format!("job `{}` has no open dead letters in a group `{name}`", job.name))
+                .next(format!("`workitem dlq groups {}` lists the groups", quoted(&job.name)))
+        })?;
+        seqs.extend(&found.letters);
+    }
+    Ok(seqs)
+}
+
+/// The letters that are meant, by their positions in input order.
+fn selected(store: &dyn Store, job: &Job, which: &LettersArgs) -> Result<BTreeSet<u64>, Error> {
+    if which.items.is_empty() && which.groups.is_empty() {
+        return Letters::new(store, job).map(|letter| Ok(letter?.item.seq)).collect();
+    }
+    let mut seqs = of_groups(store, job, &which.groups)?;
+    for id in &which.items {
+        seqs.insert(store.item(job, &id.as_str().into())?.seq);
+    }
+    Ok(seqs)
+}
+
+fn export(store: &dyn Store, name: &str, which: &LettersArgs) -> Result<Exit, Error> {
+    let job = store.job(name)?;
+    let seqs = selected(store, &job, which)?;
+    let open = Letters::new(store, &job)
+        .filter(|letter| letter.as_ref().map_or(true, |letter| seqs.contains(&letter.item.seq)));
+    print_lines(open.map(|letter| Ok(store.payload(job.id, letter?.item.seq)?.as_json().to_owned())))?;
+    Ok(Exit::Ok)
+}
+
+fn dismiss(store: &dyn Store, name: &str, which: &LettersArgs) -> Result<Exit, Error> {
+    let job = store.job(name)?;
+    let seqs: Vec<u64> = selected(store, &job, which)?.into_iter().collect();
+    let dropped = store.drop_letters(job.id, &seqs)?;
+    let others = seqs.len() - dropped;
+    if others > 0 {
+        tell!("{name}: {}", passed_over(others));
+    }
+    tell!("{name}: dropped {}", plural(dropped, "dead letter", "dead letters"));
+    Ok(Exit::Ok)
+}
+
+fn passed_over(items: usize) -> String {
+    format!("{} no open dead letter, or being retried already", plural(items, "item is", "items are"))
 }
 
 /// The error a letter died of last: its own, or that of its last successor.
@@ -109,22 +202,18 @@ fn successors(store: &dyn Store, job: &Job, letter: &ItemId) -> Result<Vec<ItemI
     Ok(successors)
 }
 
-fn retry(place: &Place, name: &str, ids: &[ItemId], no_run: bool, run: &RunArgs) -> Result<Exit, Error> {
+fn retry(place: &Place, name: &str, which: &LettersArgs, no_run: bool, run: &RunArgs) -> Result<Exit, Error> {
     let store = place.open()?;
     let job = store.job(name)?;
-    let seqs = if ids.is_empty() {
-        Letters::new(&*store, &job).map(|letter| Ok(letter?.item.seq)).collect::<Result<Vec<_>, Error>>()?
-    } else {
-        ids.iter().map(|id| Ok(store.item(&job, id)?.seq)).collect::<Result<Vec<_>, StoreError>>()?
-    };
+    let seqs: Vec<u64> = selected(&*store, &job, which)?.into_iter().collect();
     let made = store.retry_letters(job.id, &seqs)?;
-    let others = ids.len().saturating_sub(made.len());
+    let named = !which.items.is_empty() || !which.groups.is_empty();
+    let others = if named { seqs.len() - made.len() } else { 0 };
     if run.json {
         tell!("{}", json!({ "event": "retried", "job": name, "items": made, "passed_over": others }));
     } else if !run.quiet {
         if others > 0 {
-            let items = plural(others, "item is", "items are");
-            tell!("{name}: {items} no open dead letter, or being retried already");
+            tell!("{name}: {}", passed_over(others));
         }
         tell!("{name}: submitted {} anew", plural(made.len(), "dead letter", "dead letters"));
     }

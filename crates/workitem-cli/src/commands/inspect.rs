@@ -72,6 +72,9 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
     match state {
         "submitting" if runner.is_some() => lines.push("  its input is being stored".into()),
         "submitting" => lines.push("  its input is not complete: run the same `workitem map` again".into()),
+        "paused" | "cancelled" => {
+            lines.push(format!("  take that back with: workitem unpause {}", quoted(&job.name)));
+        }
         "interrupted" => lines.push(format!("  go on with: workitem resume {}", quoted(&job.name))),
         _ => {}
     }
@@ -80,7 +83,7 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
 }
 
 /// Items per second since the runner began, and how long the rest takes.
-fn pace(runner: &Runner, settled: usize, left: usize) -> (f64, Option<Duration>) {
+pub fn pace(runner: &Runner, settled: usize, left: usize) -> (f64, Option<Duration>) {
     let elapsed = (now() - runner.since).to_std().unwrap_or_default();
     rate(settled.saturating_sub(runner.settled_before), left, elapsed)
 }
@@ -178,7 +181,7 @@ fn check_input(store: &dyn Store, job: &Job) -> Result<Option<String>, Error> {
     let mut input = Submitted::default();
     for row in Items::new(store, job.id, None) {
         let row = row?;
-        if row.origin.is_none() {
+        if row.seq <= job.input_items {
             input.add(&row.record.id, &store.payload(job.id, row.seq)?);
         }
     }

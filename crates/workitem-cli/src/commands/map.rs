@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use serde_json::json;
 use workitem_orchestrator::{Orchestrator, ProcessAgent, Stopping, Template};
-use workitem_store::{Job, Store};
+use workitem_store::{Control, Job, Store, StoreError};
 
-use super::{Place, job_or_last};
-use crate::args::{MapArgs, RunArgs};
+use super::{Place, job_or_last, print_lines};
+use crate::args::{InputArgs, MapArgs, RunArgs};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::input::{self, Format, Reader};
 use crate::report::Reporter;
 use crate::signals::Listener;
 use crate::spec::{RunSpec, Spec};
-use crate::submit::{Source, Submitted, job_for, lock};
+use crate::submit::{self, Source, Submitted, job_for, lock};
 use crate::text::{plural, quoted};
 
 pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
@@ -27,25 +27,105 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
         let what = format!("no job can run in {}: the path of the folder is not UTF-8", folder.display());
         return Err(Error::usage(what));
     }
-    let mut input = reader(args)?;
+    let mut input = reader(&args.from, args.from.id_from.clone(), 0)?;
     let run = RunSpec::default().with(&args.run);
-    let spec = Spec { command: args.command.clone(), folder, named: args.job.is_some(), run };
+    let spec = Spec {
+        command: args.command.clone(),
+        folder,
+        named: args.job.is_some(),
+        id_from: args.from.id_from.clone(),
+        stdin: args.stdin,
+        run,
+    };
+    if args.dry_run {
+        return dry_run(args, &template, &mut input);
+    }
     let store = place.create()?;
     let interrupted =
         Error::interrupted("interrupted while storing the input").next("run the same `workitem map` again");
     let listener = listen(&interrupted, &args.run)?;
-    if args.file().is_none() && stdin().is_terminal() && !args.run.quiet {
+    if args.from.file().is_none() && stdin().is_terminal() && !args.run.quiet {
         tell!("reading items from the terminal, one a line; end with Ctrl-D");
     }
-    let mut source = Source { input: &mut input, template: &template, skip_bad: args.skip_bad };
+    let InputArgs { skip_bad, dedup, .. } = args.from;
+    let mut source = Source { input: &mut input, template: &template, skip_bad, dedup };
     let (mut orchestrator, submitted) = job_for(&store, args.job.as_deref(), &spec, &mut source)?;
     tell_submitted(orchestrator.job(), &submitted, &args.run);
     run_with(place, &store, &mut orchestrator, &args.run, &listener)
 }
 
+/// Commands that a dry run prints.
+const SHOWN: usize = 10;
+
+/// Prints what would be run for the first items, as lines for a shell: just what each command would be given.
+fn dry_run(args: &MapArgs, template: &Template, input: &mut Reader) -> Result<Exit, Error> {
+    let InputArgs { skip_bad, dedup, .. } = args.from;
+    let mut source = Source { input, template, skip_bad, dedup };
+    let first = submit::first(&mut source, SHOWN)?;
+    print_lines(first.iter().map(|item| {
+        let argv = template.render(&item.id, &item.payload.to_value());
+        let argv = argv.map_err(|error| Error::usage(error.to_string()))?;
+        Ok(argv.iter().map(|word| quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" "))
+    }))?;
+    Ok(Exit::Ok)
+}
+
+/// Puts more items into a job. Who runs it takes them up; otherwise `resume` does.
+pub fn add(place: &Place, name: &str, from: &InputArgs, quiet: bool) -> Result<Exit, Error> {
+    let store = place.open()?;
+    let job = store.job(name)?;
+    let spec = Spec::of(&job)?;
+    let counts = store.counts(job.id)?;
+    let after = (counts.by_status.total() + counts.skipped) as u64;
+    let template = template_of(&spec.command)?;
+    let mut input = reader(from, from.id_from.clone().or(spec.id_from), after)?;
+    let InputArgs { skip_bad, dedup, .. } = *from;
+    let mut source = Source { input: &mut input, template: &template, skip_bad, dedup };
+    let (read, added) = submit::add(&*store, &job, &mut source)?;
+    if !quiet {
+        let remark = |n: usize, what: &str| if n > 0 { format!(", {n} {what}") } else { String::new() };
+        let (known, passed_over) =
+            (remark(read.items - added, "there already"), remark(read.skipped, "passed over"));
+        tell!("{name}: added {}{known}{passed_over}", plural(added, "item", "items"));
+        if added > 0 && store.running(&job)?.is_none() {
+            tell!("  run them with: workitem resume {}{}", quoted(name), place.flag());
+        }
+    }
+    Ok(Exit::Ok)
+}
+
+/// Says what is wanted of a job, now if it is running, and of whoever runs it later.
+pub fn control(place: &Place, name: &str, control: Control) -> Result<Exit, Error> {
+    let store = place.open()?;
+    let job = store.job(name)?;
+    if !job.is_sealed() {
+        return Err(StoreError::Submitting { job: job.name }.into());
+    }
+    if store.counts(job.id)?.is_finished() {
+        return Err(
+            Error::usage(format!("job `{name}` is finished")).next("there is nothing to control any more")
+        );
+    }
+    store.set_control(job.id, control)?;
+    Ok(Exit::Ok)
+}
+
 pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit, Error> {
     let store = place.open()?;
     let job = job_or_last(&*store, name)?;
+    match store.control(job.id)? {
+        Control::Run => {}
+        Control::Pause => {
+            store.set_control(job.id, Control::Run)?;
+            if !args.quiet && !args.json {
+                tell!("{}: was paused, goes on", job.name);
+            }
+        }
+        Control::Cancel => {
+            let next = format!("take that back with: workitem unpause {}{}", quoted(&job.name), place.flag());
+            return Err(Error::cancelled(format!("job `{}` was cancelled", job.name)).next(next));
+        }
+    }
     run_job(place, &store, &job, args)
 }
 
@@ -64,13 +144,14 @@ fn run_with(
     listener: &Listener,
 ) -> Result<Exit, Error> {
     let job = &orchestrator.job().clone();
-    let Spec { command, folder, run, named: _ } = Spec::of(job)?;
+    let Spec { command, folder, run, stdin, named: _, id_from: _ } = Spec::of(job)?;
     let run = run.with(args);
     if !folder.is_dir() {
         let what = format!("the folder {} in which job `{}` runs is gone", folder.display(), job.name);
         return Err(Error::system(what).next("make it again, then `workitem resume`"));
     }
-    let agent = ProcessAgent::new(template_of(&command)?, folder).grace(run.grace());
+    let agent =
+        ProcessAgent::new(template_of(&command)?, folder).grace(run.grace()).feed_item(stdin).nice(run.nice);
     let stop = listener.stop.clone();
     let mut reporter =
         Reporter::start(store.clone(), job, args, run.keep_order, stop.clone(), &place.flag())?;
@@ -94,6 +175,7 @@ fn run_with(
         return run_with(place, store, orchestrator, args, listener);
     }
     Ok(match counts {
+        counts if !counts.is_finished() && (summary.cancelled || summary.rule.is_some()) => Exit::DeadLetters,
         counts if !counts.is_finished() => Exit::Interrupted,
         counts if counts.open_letters > 0 => Exit::DeadLetters,
         _ => Exit::Ok,
@@ -124,8 +206,9 @@ fn tell_submitted(job: &Job, submitted: &Submitted, args: &RunArgs) {
     }
 }
 
-fn reader(args: &MapArgs) -> Result<Reader, Error> {
-    let format = if args.null { Some(Format::Nul) } else { args.format };
-    let options = input::Options { format, json_path: args.json_path.clone(), id_from: args.id_from.clone() };
-    Ok(Reader::open(args.file(), &options)?)
+fn reader(from: &InputArgs, id_from: Option<String>, after: u64) -> Result<Reader, Error> {
+    let format = if from.null { Some(Format::Nul) } else { from.format };
+    let json_path = from.json_path.clone();
+    let options = input::Options { format, json_path, id_from, after, dedup: from.dedup };
+    Ok(Reader::open(from.file(), &options)?)
 }

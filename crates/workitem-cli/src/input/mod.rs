@@ -72,6 +72,10 @@ pub struct Options {
     pub json_path: Option<String>,
     /// Where in an item its id is, as a field path; otherwise its position is its id.
     pub id_from: Option<String>,
+    /// Where the last input of the job ended: positions go on from there.
+    pub after: u64,
+    /// An item whose id was met before is [`Bad`], and not an error.
+    pub dedup: bool,
 }
 
 /// What stands at one place of an input.
@@ -80,7 +84,8 @@ pub type Entry = Result<Input, Bad>;
 /// An item as it was read.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Input {
-    /// The number of its line, element or record, from 1; what cannot be an item counts, too.
+    /// The number of its line, element or record, from 1 or from where the last input ended; what cannot be an
+    /// item counts, too.
     pub position: u64,
     /// Where it stands, for people: `line 7`, `record 5 (line 9)`.
     pub place: String,
@@ -97,6 +102,8 @@ pub struct Bad {
     pub place: String,
     /// What is wrong with it.
     pub reason: String,
+    /// Whether that is only that its id was met before.
+    pub is_duplicate: bool,
 }
 
 /// The items of an input, in order. After an error there are none.
@@ -106,6 +113,8 @@ pub struct Reader {
     raw: Box<dyn Iterator<Item = io::Result<Raw>>>,
     noun: &'static str,
     ids: Ids,
+    after: u64,
+    dedup: bool,
 }
 
 /// What a format finds at one place.
@@ -164,7 +173,7 @@ impl Reader {
             Format::Json => Box::new(json::document(&name, from, options.json_path.as_deref())?),
             Format::Csv => Box::new(csv::records(&name, from)?),
         };
-        Ok(Self { name, raw, noun: format.noun(), ids })
+        Ok(Self { name, raw, noun: format.noun(), ids, after: options.after, dedup: options.dedup })
     }
 
     fn entry(&mut self, raw: Raw) -> Result<Entry, InputError> {
@@ -173,16 +182,21 @@ impl Reader {
             Some(line) => format!("{} {position} (line {line})", self.noun),
             None => format!("{} {position}", self.noun),
         };
+        let position = self.after + position;
         let value = value.and_then(|value| if fits(&value, size) { Ok(value) } else { Err(too_long()) });
         let value = match value {
             Ok(value) => value,
-            Err(reason) => return Ok(Err(Bad { position, place, reason })),
+            Err(reason) => return Ok(Err(Bad { position, place, reason, is_duplicate: false })),
         };
         match self.ids.id(position, &value) {
             Ok(id) => Ok(Ok(Input { position, place, id, value })),
-            Err(NoId::Bad(reason)) => Ok(Err(Bad { position, place, reason })),
+            Err(NoId::Bad(reason)) => Ok(Err(Bad { position, place, reason, is_duplicate: false })),
             Err(NoId::Duplicate { id, first }) => {
-                let first = format!("{} {first}", self.noun);
+                let first = format!("{} {}", self.noun, first - self.after);
+                if self.dedup {
+                    let reason = format!("has the id `{id}` of {first}");
+                    return Ok(Err(Bad { position, place, reason, is_duplicate: true }));
+                }
                 Err(InputError::DuplicateId { id, first, second: place })
             }
         }

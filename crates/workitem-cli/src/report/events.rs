@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use workitem_orchestrator::{Event, Outcome, Progress, Summary};
-use workitem_store::{Job, Recovered};
+use workitem_store::{Control, Job, Recovered};
 
 use super::Teller;
 use crate::views::counts_json;
@@ -44,6 +44,14 @@ impl Teller for Events {
                     "settled": items.settled,
                 }),
             ),
+            Event::Controlled { control } => {
+                let name = match control {
+                    Control::Run => "unpaused",
+                    Control::Pause => "paused",
+                    Control::Cancel => "cancelled",
+                };
+                self.tell(name, json!({}));
+            }
             Event::Ended { item, attempt, took, output, outcome, .. } => {
                 let mut fields = json!({
                     "id": item,
@@ -100,6 +108,8 @@ impl Teller for Events {
             "summary",
             json!({
                 "finished": summary.counts.is_finished(),
+                "cancelled": summary.cancelled,
+                "stopped_by": summary.rule.map(|rule| rule.to_string()),
                 "counts": counts_json(&summary.counts.by_status),
                 "open_letters": summary.counts.open_letters,
                 "completed": summary.completed,

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use workitem_orchestrator::{Event, Outcome, Progress, Stopping, Summary};
-use workitem_store::Job;
+use workitem_store::{Control, Job};
 
-use super::{Teller, rate};
+use super::{Teller, reading};
 use crate::durations::short;
 use crate::text::{plural, quoted};
 
@@ -37,7 +37,7 @@ impl Teller for Plain {
     }
 
     fn progress(&mut self, progress: &Progress<'_>) {
-        tell!("{}: {}", self.lines.job, far(progress));
+        tell!("{}: {}", self.lines.job, reading(progress));
     }
 
     fn summary(&mut self, summary: &Summary) {
@@ -45,20 +45,6 @@ impl Teller for Plain {
             tell!("{line}");
         }
     }
-}
-
-/// How far a run is, in a line.
-fn far(progress: &Progress<'_>) -> String {
-    let counts = &progress.counts.by_status;
-    let (settled, total) = (progress.counts.settled(), counts.total());
-    let (rate, eta) = rate(progress.recorded, total - settled, progress.since.elapsed());
-    let mut parts = vec![format!("{settled} of {total} done"), format!("{} running", counts.in_progress)];
-    if counts.dead_lettered > 0 {
-        parts.push(format!("{} dead-lettered", counts.dead_lettered));
-    }
-    parts.push(format!("{rate:.1}/s"));
-    parts.extend(eta.map(|eta| format!("{} left", short(eta))));
-    parts.join(", ")
 }
 
 /// The wording, shared with the bar.
@@ -98,6 +84,11 @@ impl Lines {
                 }
                 lines
             }
+            Event::Controlled { control } => vec![match control {
+                Control::Run => format!("{}: goes on", self.job),
+                Control::Pause => format!("{}: paused; go on with: {}", self.job, self.command("unpause")),
+                Control::Cancel => format!("{}: cancelled", self.job),
+            }],
             Event::Ended { item, attempt, output, outcome, .. } => {
                 let mut lines = self.failure(item.as_str(), *attempt, outcome);
                 if output.stdout.is_cut() {
@@ -145,6 +136,8 @@ impl Lines {
             let left = counts.total() - summary.counts.settled();
             let how = match summary.stopping {
                 Stopping::No => "ended",
+                _ if summary.cancelled => "cancelled",
+                _ if summary.rule.is_some() => "stopped",
                 Stopping::Drain | Stopping::Interrupt | Stopping::Kill => "interrupted",
             };
             lines.push(format!(
@@ -152,7 +145,10 @@ impl Lines {
                 counts.completed,
                 counts.total()
             ));
-            lines.push(format!("  go on with: {}", self.command("resume")));
+            lines.extend(summary.rule.map(|rule| format!("  {rule}, which is as many as may be")));
+            let (go_on, verb) =
+                if summary.cancelled { ("take that back", "unpause") } else { ("go on", "resume") };
+            lines.push(format!("  {go_on} with: {}", self.command(verb)));
         }
         if summary.counts.skipped > 0 {
             let skipped = plural(summary.counts.skipped, "line", "lines");

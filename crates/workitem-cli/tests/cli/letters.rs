@@ -199,3 +199,127 @@ fn another_attempt_waits_as_long_as_it_was_told_to() {
     assert_eq!(shop.counts("job"), [1, 0, 0, 0, 0]);
     shop.verify("job");
 }
+
+/// Fails in three ways until `mended` is there: by the item's remainder, and with the item in the error.
+const THREE_CAUSES: &str = r#"
+echo "$1" >> started
+[ -e mended ] && exit 0
+case $(( ${1#item-} % 3 )) in
+0) echo "cannot open $1: try $$$WORKITEM_ATTEMPT" >&2; exit 1 ;;
+1) echo "cannot open $1: try $WORKITEM_ATTEMPT" >&2; exit 2 ;;
+*) kill -9 $$ ;;
+esac
+"#;
+
+#[test]
+fn many_failures_of_few_causes_are_few_groups_and_can_be_retried_by_group() {
+    let shop = Workshop::new();
+    shop.script("agent", THREE_CAUSES);
+    let items: Vec<String> = (1..=90).map(|n| format!("item-{n}")).collect();
+    let map = ["map", "--job", "job", "-j", "8", "--", "./agent", "{}"];
+    shop.run(&map, lines(&items)).exits(3);
+    let groups = shop.ask(&["dlq", "groups", "job", "--json"]).exits(0).json_lines();
+    let seen: Vec<_> =
+        groups.iter().map(|group| (group["signature"].as_str().unwrap(), &group["letters"])).collect();
+    assert_eq!(seen.len(), 3, "{groups:?}");
+    for signature in ["exit 1: cannot open {}: try #", "exit 2: cannot open {}: try #", "signal 9 (SIGKILL)"]
+    {
+        assert!(seen.contains(&(signature, &30.into())), "{signature}: {groups:?}");
+    }
+    let told = shop.ask(&["dlq", "groups", "job"]).exits(0);
+    assert_eq!(told.lines().len(), 3);
+
+    let second =
+        groups.iter().find(|group| group["signature"].as_str().unwrap().starts_with("exit 2")).unwrap();
+    let name = second["group"].as_str().unwrap();
+    assert_eq!(shop.ask(&["dlq", "list", "job", "--group", name]).exits(0).lines().len(), 30);
+    shop.write("mended", "");
+    shop.write("started", "");
+    shop.ask(&["dlq", "retry", "job", "--group", name]).exits(3).says(&["30 dead letters anew"]);
+    let started = shop.read_lines("started");
+    assert_eq!(started.len(), 30, "just those of the group");
+    assert!(started.iter().all(|item| item["item-".len()..].parse::<u32>().unwrap() % 3 == 1), "{started:?}");
+    assert_eq!(shop.ask(&["dlq", "groups", "job"]).exits(0).lines().len(), 2);
+    shop.ask(&["dlq", "retry", "job", "--group", name])
+        .complains(2, &["in a group", "workitem dlq groups job"]);
+    shop.verify("job");
+}
+
+#[test]
+fn exported_letters_are_the_input_of_another_job() {
+    let shop = Workshop::new();
+    let input = "{\"id\":\"a\",\"ok\":true}\n{\"id\":\"b\",\"ok\":false}\n{\"id\":\"c\",\"ok\":false}\n";
+    let map =
+        ["map", "--job", "job", "--format", "jsonl", "--id-from", ".id", "--", "test", "{.ok}", "=", "true"];
+    shop.run(&map, input).exits(3);
+    let exported = shop.ask(&["dlq", "export", "job"]).exits(0);
+    assert_eq!(exported.text(), "{\"id\":\"b\",\"ok\":false}\n{\"id\":\"c\",\"ok\":false}\n");
+    let one = shop.ask(&["dlq", "export", "job", "c", "a"]).exits(0);
+    assert_eq!(one.text(), "{\"id\":\"c\",\"ok\":false}\n", "what is no letter is not exported");
+    let again = ["map", "--job", "again", "--format", "jsonl", "--id-from", ".id", "--", "echo", "{id}"];
+    assert_eq!(shop.run(&again, &exported.stdout).exits(0).sorted_lines(), ["b", "c"]);
+    shop.ask(&["dlq", "export", "job", "z"]).complains(2, &["no item `z`"]);
+}
+
+#[test]
+fn dropped_letters_are_dealt_with_and_stay_among_the_items() {
+    let shop = with_letters();
+    shop.ask(&["dlq", "drop", "job"]).complains(2, &["which dead letters", "--all"]);
+    shop.ask(&["dlq", "drop", "job", "3", "13", "1"])
+        .exits(0)
+        .says(&["1 item is no open dead letter", "dropped 2 dead letters"]);
+    assert_eq!(letters(&shop).len(), 8);
+    assert_eq!(shop.counts("job"), [0, 0, 90, 0, 10]);
+    shop.ask(&["resume", "job"]).exits(3);
+    shop.ask(&["dlq", "drop", "job", "--all"]).exits(0).says(&["dropped 8 dead letters"]);
+    assert!(letters(&shop).is_empty());
+    shop.ask(&["resume", "job"]).exits(0);
+    shop.ask(&["dlq", "retry", "job"]).exits(0).says(&["0 dead letters"]);
+    assert_eq!(shop.ids("job", "dead_lettered").len(), 10);
+    shop.verify("job");
+}
+
+#[test]
+fn only_failures_that_are_worth_it_are_tried_again() {
+    let shop = Workshop::new();
+    let agent = "echo \"$1\" >> started; case $1 in code*) exit \"${1#code}\" ;; slow) sleep 60 ;; kill) kill -9 $$ ;; esac";
+    shop.script("agent", agent);
+    let options = ["--retry-on", "timeout,exit:75,signal", "--max-attempts", "3", "--timeout", "200ms"];
+    let map = [&["map", "--job", "job"][..], &options, &["--", "./agent", "{}"]].concat();
+    shop.run(&map, lines(["code75", "code7", "slow", "kill"])).exits(3);
+    let mut started = shop.read_lines("started");
+    started.sort();
+    let expected = [vec!["code7"], vec!["code75"; 3], vec!["kill"; 3], vec!["slow"; 3]].concat();
+    assert_eq!(started, expected);
+    for bad in ["often", "exit:0", "exit:", "timeout,"] {
+        let refused = shop.run(&["map", "--retry-on", bad, "--", "true"], "1\n").exits(2);
+        assert!(refused.stderr.contains("--retry-on"), "{}", refused.stderr);
+    }
+    // It is kept with the job, and can be given anew.
+    shop.ask(&["dlq", "retry", "job", "2", "--retry-on", "exit"]).exits(3);
+    assert_eq!(shop.items("job")["2~1"]["attempts"], 3);
+}
+
+#[test]
+fn a_job_that_fails_too_often_is_stopped() {
+    let shop = Workshop::new();
+    let map = ["map", "--job", "job", "-j", "1", "--max-failures", "3", "--", "false"];
+    shop.run(&map, lines(1..=500)).exits(3).says(&[
+        "stopped after",
+        "items were given up",
+        "workitem resume job",
+    ]);
+    let [pending, in_progress, completed, _, dead] = shop.counts("job");
+    assert!(pending > 0 && dead >= 3, "{pending} pending, {dead} dead");
+    assert_eq!((in_progress, completed), (0, 0));
+    assert_eq!(shop.status("job")["state"], "interrupted");
+    shop.ask(&["resume", "job", "--max-failures", "1000"]).exits(3).says(&["0 of 500 items completed"]);
+    shop.verify("job");
+
+    let half = ["map", "--job", "half", "--max-failure-rate", "60%", "--", "sh", "-c", "exit $(( {} % 2 ))"];
+    shop.run(&half, lines(1..=100)).exits(3).says(&["50 of 100 items completed"]);
+    let most =
+        ["map", "--job", "most", "-j", "1", "--max-failure-rate", "60%", "--", "test", "{}", "-gt", "450"];
+    shop.run(&most, lines(1..=500)).exits(3).says(&["stopped after"]);
+    shop.run(&["map", "--max-failure-rate", "2", "--", "true"], "1\n").exits(2);
+}

@@ -5,7 +5,9 @@
 #![cfg(test)]
 #![cfg(target_os = "linux")]
 
+mod agents;
 mod book;
+mod control;
 mod crash;
 mod letters;
 mod map;

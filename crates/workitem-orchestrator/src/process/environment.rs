@@ -1,7 +1,7 @@
 //! What an agent's process finds in its environment.
 
 use std::collections::HashSet;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -82,7 +82,12 @@ pub(super) struct ItemFile {
 }
 
 impl ItemFile {
-    fn create(folder: &Path, json: &str) -> io::Result<Self> {
+    /// The file, open for reading; it lives on while it is.
+    pub(super) fn open(&self) -> io::Result<File> {
+        File::open(&self.path)
+    }
+
+    pub(super) fn create(folder: &Path, text: &str) -> io::Result<Self> {
         // An agent may run in another folder.
         let folder = std::path::absolute(folder)?;
         loop {
@@ -93,7 +98,7 @@ impl ItemFile {
                 Err(error) => return Err(error),
             };
             let created = Self { path };
-            file.write_all(json.as_bytes())?;
+            file.write_all(text.as_bytes())?;
             return Ok(created);
         }
     }

@@ -27,16 +27,18 @@ mod tests;
 
 use std::ffi::OsString;
 use std::io;
-use std::os::unix::process::CommandExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::PathBuf;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::io::Errno;
+use rustix::process::{Signal, setpriority_process};
 use serde_json::Value;
 use workitem_store::{AttemptOutput, BlobName, Cause, StreamKind};
 use workitem_types::{AgentResult, ItemId};
 
+use self::field::text_of;
 pub use self::field::{BadPath, FieldPath, NoField};
 pub(crate) use self::orphans::end_orphans;
 pub use self::template::{RenderError, Template, TemplateError};
@@ -74,13 +76,23 @@ pub struct ProcessAgent {
     grace: Duration,
     output_limit: u64,
     scratch: PathBuf,
+    feeds_item: bool,
+    nice: Option<i32>,
 }
 
 impl ProcessAgent {
     /// An agent that runs `template` in `folder`.
     pub fn new(template: Template, folder: impl Into<PathBuf>) -> Self {
         let scratch = std::env::temp_dir();
-        Self { template, folder: folder.into(), grace: GRACE, output_limit: OUTPUT_LIMIT, scratch }
+        Self {
+            template,
+            folder: folder.into(),
+            grace: GRACE,
+            output_limit: OUTPUT_LIMIT,
+            scratch,
+            feeds_item: false,
+            nice: None,
+        }
     }
 
     /// How long an agent may take to end after SIGTERM; then it gets SIGKILL.
@@ -102,6 +114,20 @@ impl ProcessAgent {
         Self { scratch: folder.into(), ..self }
     }
 
+    /// Give the command its item on standard input, which is empty otherwise: a string's characters, any other value as
+    /// compact JSON, and a newline.
+    #[must_use]
+    pub fn feed_item(self, feeds_item: bool) -> Self {
+        Self { feeds_item, ..self }
+    }
+
+    /// How nice the command is to other processes: from -20, which only root may give, to 19, which takes what they
+    /// leave. By default as nice as the orchestrator.
+    #[must_use]
+    pub fn nice(self, nice: Option<i32>) -> Self {
+        Self { nice, ..self }
+    }
+
     /// The command.
     pub const fn template(&self) -> &Template {
         &self.template
@@ -118,7 +144,8 @@ impl ProcessAgent {
 
     /// Starts the command.
     fn spawn(&self, task: &Task<'_>) -> Result<(Child, Option<ItemFile>), NotStarted> {
-        let item = if self.template.uses_item() { task.payload.to_value() } else { Value::Null };
+        let item =
+            if self.feeds_item || self.template.uses_item() { task.payload.to_value() } else { Value::Null };
         let argv =
             self.template.render(task.item, &item).map_err(|error| NotStarted::Item(error.to_string()))?;
         let (program, arguments) =
@@ -128,13 +155,18 @@ impl ProcessAgent {
             .args(arguments)
             .current_dir(&self.folder)
             .process_group(0)
-            .stdin(Stdio::null())
+            .stdin(self.input(&item)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let item_file = environment::set(&mut command, task, &self.scratch).map_err(|error| {
-            let folder = self.scratch.display();
-            NotStarted::System(format!("could not put an item into a file in {folder}: {}", plain(&error)))
-        })?;
+        let item_file =
+            environment::set(&mut command, task, &self.scratch).map_err(|error| self.no_item_file(&error))?;
+        if let Some(nice) = self.nice {
+            // Of this thread, which starts nothing but agents; they inherit it.
+            setpriority_process(None, nice).map_err(|errno| {
+                let why = plain(&errno.into());
+                NotStarted::System(format!("could not run agents with a niceness of {nice}: {why}"))
+            })?;
+        }
         match command.spawn() {
             Ok(child) => Ok((child, item_file)),
             Err(error) => {
@@ -144,6 +176,22 @@ impl ProcessAgent {
                 Err(if is_want_of_room(&error) { NotStarted::System(what) } else { NotStarted::Item(what) })
             }
         }
+    }
+
+    /// What the command reads.
+    fn input(&self, item: &Value) -> Result<Stdio, NotStarted> {
+        if !self.feeds_item {
+            return Ok(Stdio::null());
+        }
+        // A file and not a pipe: whether and when the command reads it is no concern of anybody's.
+        let text = text_of(item) + "\n";
+        let file = ItemFile::create(&self.scratch, &text).and_then(|file| file.open());
+        Ok(file.map_err(|error| self.no_item_file(&error))?.into())
+    }
+
+    fn no_item_file(&self, error: &io::Error) -> NotStarted {
+        let folder = self.scratch.display();
+        NotStarted::System(format!("could not put an item into a file in {folder}: {}", plain(error)))
     }
 
     /// Why a command could not be started: what the system said, or what it meant.
@@ -205,6 +253,15 @@ fn is_want_of_room(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|errno| wants.contains(&errno))
 }
 
+/// Ctrl-C and a closed terminal reach everybody in the foreground, an agent that has not left for a group of its own yet
+/// among them. The orchestrator is told with it: within this time, if that is how the agent ended.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
+fn is_of_the_terminal(status: ExitStatus) -> bool {
+    let of_the_terminal = [Signal::INT, Signal::HUP].map(Signal::as_raw);
+    status.signal().is_some_and(|signal| of_the_terminal.contains(&signal))
+}
+
 fn outcome(task: &Task<'_>, over: &Over<'_>) -> How {
     let is_success = over.status.is_some_and(|status| status.success());
     let (cause, error) = match (over.stop, over.status) {
@@ -213,6 +270,9 @@ fn outcome(task: &Task<'_>, over: &Over<'_>) -> How {
             return How::Completed(Box::new(result));
         }
         (Some(Stop::Cancelled), _) => return How::Interrupted,
+        (None, Some(status)) if is_of_the_terminal(status) && task.cancel.wait_timeout(SAME_SIGNAL) => {
+            return How::Interrupted;
+        }
         (Some(Stop::TimedOut), _) => {
             let limit = task.timeout.unwrap_or_default();
             (Cause::timed_out(limit), format!("timed out after {limit:?}"))

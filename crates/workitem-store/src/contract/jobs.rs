@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::{at, counts, new_item, numbered, open_job, tally};
-use crate::{ItemQuery, MAX_ID, NewItem, NewJob, Payload, Runner, Skipped, Store, StoreError};
+use crate::{Control, ItemQuery, MAX_ID, NewItem, NewJob, Payload, Runner, Skipped, Store, StoreError};
 
 pub fn a_job_is_found_by_its_name(store: &dyn Store) {
     let spec = json!({ "command": ["wc", "-l"] });
@@ -129,6 +129,42 @@ pub fn a_sealed_job_takes_no_items(store: &dyn Store) {
     assert!(matches!(store.submit(job.id, &numbered(2)), Err(StoreError::Sealed { .. })));
     assert_eq!(store.job("job").unwrap().digest.as_deref(), Some("digest"));
     assert_eq!(tally(store, &job), (1, 0, 0, 0, 0));
+}
+
+pub fn a_sealed_job_can_be_added_to(store: &dyn Store) {
+    let job = open_job(store, "job");
+    store.submit(job.id, &numbered(2)).unwrap();
+    let early = store.add(job.id, &numbered(3));
+    assert!(matches!(early, Err(StoreError::Submitting { job }) if job == "job"));
+    store.seal(job.id, "digest").unwrap();
+    assert_eq!(store.job("job").unwrap().input_items, 2);
+
+    assert_eq!(store.add(job.id, &numbered(4)).unwrap(), 2, "two of them are there");
+    assert_eq!(store.add(job.id, &numbered(4)).unwrap(), 0, "a batch can be sent again");
+    let conflict = store.add(job.id, &[new_item("5", "input 5"), new_item("1", "another input")]);
+    assert!(matches!(conflict, Err(StoreError::Conflict { id }) if id.as_str() == "1"));
+    assert!(matches!(store.add(job.id, &[new_item("", "")]), Err(StoreError::BadItem { .. })));
+
+    assert_eq!(tally(store, &job), (4, 0, 0, 0, 0));
+    let ids: Vec<String> = listed(store, &job).into_iter().map(|(_, id)| id).collect();
+    assert_eq!(ids, ["1", "2", "3", "4"]);
+    assert_eq!(super::claim(store, &job, 9, 1).len(), 4);
+    assert_eq!(store.job("job").unwrap().input_items, 2, "what the input had stays what it was");
+    super::assert_sound(store, &job);
+}
+
+pub fn what_is_wanted_of_a_job_is_kept(store: &dyn Store) {
+    let (job, other) = (super::job_of(store, 1), open_job(store, "other"));
+    assert_eq!(store.control(job.id).unwrap(), Control::Run);
+    for control in [Control::Pause, Control::Cancel, Control::Run] {
+        store.set_control(job.id, control).unwrap();
+        assert_eq!(store.control(job.id).unwrap(), control);
+        assert_eq!(store.control(other.id).unwrap(), Control::Run);
+    }
+    store.delete_job(other.id).unwrap();
+    assert!(matches!(store.control(other.id), Err(StoreError::NoJob { .. })));
+    let late = store.set_control(other.id, Control::Pause);
+    assert!(matches!(late, Err(StoreError::NoJob { .. })));
 }
 
 pub fn skipped_lines_are_kept_and_counted(store: &dyn Store) {

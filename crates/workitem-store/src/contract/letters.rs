@@ -63,6 +63,24 @@ pub fn a_taken_successor_id_is_passed_over(store: &dyn Store) {
     assert_sound(store, &job);
 }
 
+pub fn a_dropped_letter_is_dealt_with_and_stays_what_it_is(store: &dyn Store) {
+    let job = job_with_letters(store, 4);
+    assert_eq!(store.drop_letters(job.id, &[2, 2, 9]).unwrap(), 1);
+    assert_eq!(store.drop_letters(job.id, &[2]).unwrap(), 0, "it is dropped once");
+    assert_eq!((counts(store, &job).open_letters, tally(store, &job)), (3, (0, 0, 0, 0, 4)));
+    let open: Vec<u64> = letters(store, &job).iter().map(|letter| letter.item.seq).collect();
+    assert_eq!(open, [1, 3, 4]);
+    assert_eq!(store.retry_letters(job.id, &[2]).unwrap(), [], "it is not run again");
+
+    store.retry_letters(job.id, &[1, 3]).unwrap();
+    assert_eq!(store.drop_letters(job.id, &[1]).unwrap(), 0, "it is being retried");
+    record(store, completed(claim_one(store, &job, 5), 6));
+    record(store, dead(claim_one(store, &job, 7), 8));
+    assert_eq!(store.drop_letters(job.id, &[1, 3, 5, 6]).unwrap(), 1, "one was mended, two are no letters");
+    assert_eq!(counts(store, &job).open_letters, 1);
+    assert_sound(store, &job);
+}
+
 pub fn verify_replays_a_mixed_job(store: &dyn Store) {
     let job = job_of(store, 30);
     for round in 1..=4_i64 {

@@ -137,3 +137,25 @@ fn nothing_is_started_once_the_orchestrator_stops() {
     bench.cancel.terminate();
     assert!(matches!(run(&bench, &agent(&["no-such-command"])).0, How::Interrupted));
 }
+
+#[test]
+fn an_agent_that_ctrl_c_reached_before_the_orchestrator_is_interrupted() {
+    for signal in ["INT", "HUP"] {
+        let agent = sh(&format!("sleep 0.2; kill -{signal} $$; sleep 100"));
+        let bench = Bench::new("x");
+        let how = std::thread::scope(|scope| {
+            scope.spawn(|| {
+                eventually("the agent runs", || alive(&bench) > 0);
+                eventually("the agent has ended", || alive(&bench) == 0);
+                bench.cancel.terminate();
+            });
+            run(&bench, &agent).0
+        });
+        assert!(matches!(how, How::Interrupted), "{how:?}");
+    }
+}
+
+#[test]
+fn an_agent_that_ends_itself_by_the_same_signal_has_failed() {
+    assert_eq!(failure(&Bench::new("x"), &sh("kill -INT $$; sleep 100")).0, Cause::Signal(2));
+}
