@@ -74,7 +74,8 @@ pub fn from_registry(root: &Path, krate: &str, version: &str) -> Result<PathBuf>
         println!("building {krate} {version}");
         let mut install = cargo(root);
         install
-            .args(["install", "--quiet", "--locked", "--version", version, "--root"])
+            // Unoptimized: they start other programs and wait, and are built more often than they run for long.
+            .args(["install", "--quiet", "--debug", "--locked", "--version", version, "--root"])
             .arg(&folder)
             .arg(krate);
         succeed(install.stdin(Stdio::null()))?;
