@@ -81,7 +81,7 @@ pub enum Command {
         #[arg(long, short)]
         quiet: bool,
     },
-    /// Start nothing more of a job for now; what runs may end
+    /// Start nothing more of a job until it is unpaused; what runs may end
     Pause {
         /// The job
         job: String,

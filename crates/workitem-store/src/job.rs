@@ -48,7 +48,7 @@ pub enum Control {
     /// Run it.
     #[default]
     Run,
-    /// Claim nothing more for now; what runs may go on.
+    /// Claim nothing more until that is taken back; what runs may go on.
     Pause,
     /// Claim nothing more, and stop what runs.
     Cancel,
