@@ -80,8 +80,8 @@ fn cancelling_stops_what_runs_and_starts_nothing_more() {
         let agent = FnAgent::new(|task: &Task<'_>| {
             started.fetch_add(1, Ordering::SeqCst);
             store.set_control(job.id, Control::Cancel).unwrap();
-            while !task.sleep(Duration::from_mins(1)) {}
-            Err::<Returned, _>("told to stop")
+            let told = task.sleep(Duration::from_secs(10));
+            Err::<Returned, _>(if told { "told to stop" } else { "never told" })
         });
         let summary = bench.run(&job, &agent, &slots(2));
         assert_eq!((summary.cancelled, summary.stopping), (true, Stopping::Interrupt));
