@@ -51,6 +51,7 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let mut source = Source { input: &mut input, template: &template, skip_bad, dedup };
     let (mut orchestrator, submitted) = job_for(&store, args.job.as_deref(), &spec, &mut source)?;
     tell_submitted(orchestrator.job(), &submitted, &args.run);
+    take_up(place, &orchestrator, &args.run)?;
     run_with(place, &store, &mut orchestrator, &args.run, &listener)
 }
 
@@ -113,6 +114,12 @@ pub fn control(place: &Place, name: &str, control: Control) -> Result<Exit, Erro
 pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit, Error> {
     let store = place.open()?;
     let job = job_or_last(&*store, name)?;
+    run_job(place, &store, &job, args)
+}
+
+/// Goes on with a job that was paused while nobody else ran it; one that was cancelled stays so.
+fn take_up(place: &Place, orchestrator: &Orchestrator, args: &RunArgs) -> Result<(), Error> {
+    let (store, job) = (orchestrator.store(), orchestrator.job());
     match store.control(job.id)? {
         Control::Run => {}
         Control::Pause => {
@@ -126,13 +133,14 @@ pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit,
             return Err(Error::cancelled(format!("job `{}` was cancelled", job.name)).next(next));
         }
     }
-    run_job(place, &store, &job, args)
+    Ok(())
 }
 
 /// Takes a job's lock and runs what is left of it.
 pub fn run_job(place: &Place, store: &Arc<dyn Store>, job: &Job, args: &RunArgs) -> Result<Exit, Error> {
     let listener = listen(&Error::interrupted("interrupted"), args)?;
     let mut orchestrator = lock(store, &job.name)?;
+    take_up(place, &orchestrator, args)?;
     run_with(place, store, &mut orchestrator, args, &listener)
 }
 

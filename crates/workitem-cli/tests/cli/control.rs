@@ -30,6 +30,8 @@ fn a_paused_job_starts_nothing_and_an_unpaused_one_goes_on() {
     let mut run = waiting(&shop);
     shop.ask(&["pause", "job"]).exits(0);
     assert_eq!(shop.status("job")["state"], "paused");
+    shop.ask(&["resume", "job"]).complains(6, &["is being run by"]);
+    assert_eq!(shop.status("job")["state"], "paused", "who cannot run it does not unpause it");
     sleep(SEEN);
     shop.write("go/1", "");
     eventually("the first item is done", || shop.counts("job")[2] == 1);
@@ -56,6 +58,8 @@ fn a_cancelled_job_stops_and_stays_so_until_that_is_taken_back() {
     assert_eq!(shop.counts("job"), [10, 0, 0, 0, 0], "what ran was put back");
     assert_eq!(shop.status("job")["state"], "cancelled");
     shop.ask(&["resume", "job"]).complains(3, &["job `job` was cancelled", "workitem unpause job"]);
+    let map = ["map", "--job", "job", "-j", "2", "--", "./agent"];
+    shop.run(&map, lines(1..=10)).exits(3).says(&["job `job` was cancelled", "workitem unpause job"]);
     assert_eq!(shop.read_lines("started").len(), 2, "nothing was started any more");
 
     shop.ask(&["unpause", "job"]).exits(0);
