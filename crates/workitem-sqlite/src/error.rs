@@ -79,3 +79,38 @@ fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
     };
     StoreError::Engine { store: store.to_owned(), what: told, cause: Some(Box::new(error)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    #[test]
+    fn what_sqlite_says_becomes_what_it_means() {
+        let told = |code| {
+            let error = rusqlite::Error::SqliteFailure(ffi::Error::new(code), None);
+            sql("jobs.db", "claiming items", error).to_string()
+        };
+        for (code, words) in [
+            (ffi::SQLITE_CORRUPT, "damaged"),
+            (ffi::SQLITE_NOTADB, "damaged"),
+            (ffi::SQLITE_FULL, "claiming items: the disk is full"),
+            (ffi::SQLITE_READONLY, "claiming items: it cannot be written to"),
+            (ffi::SQLITE_CANTOPEN, "claiming items: it cannot be opened or made there"),
+            (ffi::SQLITE_BUSY, "claiming items: another process has kept it locked for too long"),
+            (ffi::SQLITE_LOCKED, "claiming items: another process has kept it locked for too long"),
+            (ffi::SQLITE_IOERR, "claiming items: Error code 10: disk I/O error"),
+        ] {
+            assert!(told(code).contains(words), "{}", told(code));
+        }
+    }
+
+    #[test]
+    fn only_another_process_in_the_way_is_waited_for() {
+        let failure = |code| Failure::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None));
+        assert!(failure(ffi::SQLITE_BUSY).is_busy() && failure(ffi::SQLITE_LOCKED).is_busy());
+        assert!(!failure(ffi::SQLITE_FULL).is_busy());
+        assert!(!Failure::from(StoreError::JobExists { name: "job".into() }).is_busy());
+    }
+}

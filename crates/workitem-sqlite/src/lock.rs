@@ -69,3 +69,70 @@ fn holder(file: &mut File) -> io::Result<Runner> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::*;
+
+    /// Long enough to be seen, and shorter than anybody's patience.
+    const MOMENT: Duration = Duration::from_millis(50);
+
+    fn runner() -> Runner {
+        Runner { process: 4_711, since: chrono::DateTime::UNIX_EPOCH, settled_before: 3 }
+    }
+
+    fn owner() -> u32 {
+        rustix::process::geteuid().as_raw()
+    }
+
+    #[test]
+    fn one_who_only_looks_is_waited_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks/1");
+        let looking = open(&path, owner()).unwrap();
+        looking.lock_shared().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(MOMENT);
+                looking.unlock().unwrap();
+            });
+            assert!(take(&path, owner(), &runner()).unwrap().is_ok());
+        });
+    }
+
+    #[test]
+    fn one_who_has_just_taken_it_is_given_time_to_say_who_he_is() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks/1");
+        let mut taken = open(&path, owner()).unwrap();
+        taken.lock().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(MOMENT);
+                taken.write_all(&serde_json::to_vec(&runner()).unwrap()).unwrap();
+            });
+            assert_eq!(look(&path).unwrap(), Some(runner()));
+        });
+        assert_eq!(take(&path, owner(), &runner()).unwrap().err(), Some(runner()));
+    }
+
+    #[test]
+    fn one_who_never_says_who_he_is_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks/1");
+        let taken = open(&path, owner()).unwrap();
+        taken.lock().unwrap();
+        assert!(look(&path).is_err());
+    }
+
+    #[test]
+    fn where_nobody_was_there_is_no_runner_and_where_nobody_can_look_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(look(&folder.path().join("locks/1")).unwrap(), None);
+        let file = folder.path().join("locks");
+        std::fs::write(&file, "").unwrap();
+        assert!(look(&file.join("1")).is_err());
+    }
+}

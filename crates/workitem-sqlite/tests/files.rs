@@ -2,8 +2,9 @@
 #![cfg(test)]
 
 use std::fs;
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::Connection;
 use serde_json::Value;
@@ -79,6 +80,24 @@ fn what_another_user_has_put_beside_it_is_refused() {
 }
 
 #[test]
+fn what_the_owner_of_the_store_has_put_beside_it_is_used_by_root() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    drop(with_job(&path));
+    if fs::metadata(&path).unwrap().uid() == 0 {
+        let locks = folder.path().join("workitem.db.locks");
+        fs::create_dir(&locks).unwrap();
+        for theirs in [&path, &locks] {
+            chown(theirs, Some(54_321), None).unwrap();
+        }
+    }
+    let store = SqliteStore::open(&path).unwrap();
+    let job = store.job("job").unwrap();
+    drop(store.lock_job(&job, &common_runner()).unwrap());
+    assert_eq!(store.running(&job).unwrap(), None);
+}
+
+#[test]
 fn a_link_in_the_place_of_a_file_is_not_followed() {
     let folder = tempdir().unwrap();
     let path = folder.path().join("workitem.db");
@@ -110,9 +129,11 @@ fn an_error_tells_its_cause_once() {
     let folder = tempdir().unwrap();
     let file = folder.path().join("file");
     fs::write(&file, "").unwrap();
-    for (path, cause) in
-        [(file.join("workitem.db"), "File exists"), (folder.path().into(), "cannot be opened")]
-    {
+    for (path, cause) in [
+        (file.join("workitem.db"), "File exists"),
+        (folder.path().into(), "cannot be opened"),
+        (folder.path().join("x".repeat(300)), "making it: File name too long"),
+    ] {
         let error = SqliteStore::create(&path).err().unwrap();
         assert!(matches!(&error, StoreError::Engine { cause: Some(_), .. }), "{error:?}");
         let chain = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
@@ -204,6 +225,8 @@ fn two_openers_share_one_store() {
     let (first, job) = with_job(&path);
     let second = SqliteStore::create(&path).unwrap();
     assert_eq!(first.identity(), second.identity());
+    let third = SqliteStore::create(&folder.path().join("another.db")).unwrap();
+    assert_ne!(first.identity(), third.identity());
     let lock = first.lock_job(&job, &common_runner()).unwrap();
     assert!(matches!(second.lock_job(&job, &common_runner()), Err(StoreError::Busy { .. })));
     assert_eq!(second.running(&job).unwrap(), Some(common_runner()));
@@ -258,6 +281,45 @@ fn many_can_make_and_open_it_at_once() {
     }
 }
 
+#[test]
+fn it_is_opened_while_another_program_looks_at_the_empty_file() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    fs::write(&path, "").unwrap();
+    let other = Connection::open(&path).unwrap();
+    other.execute_batch("BEGIN; SELECT count(*) FROM sqlite_schema;").unwrap();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            std::thread::sleep(Duration::from_millis(100));
+            other.execute_batch("COMMIT").unwrap();
+        });
+        assert_eq!(SqliteStore::open(&path).unwrap().jobs().unwrap(), []);
+    });
+}
+
+#[test]
+fn output_that_cannot_be_deleted_with_its_job_is_an_error() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    fs::create_dir(folder.path().join("workitem.db.output")).unwrap();
+    fs::write(folder.path().join("workitem.db.output/1"), "no folder").unwrap();
+    let refused = store.delete_job(job.id).unwrap_err().to_string();
+    assert!(refused.contains("deleting output"), "{refused}");
+}
+
+#[test]
+fn output_that_is_flushed_is_in_its_file() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    let mut blob = store.create(name).unwrap();
+    blob.write_all(b"so far").unwrap();
+    blob.flush().unwrap();
+    assert_eq!(fs::read(folder.path().join("workitem.db.output/1/1-1.stdout")).unwrap(), b"so far");
+}
+
 /// What a stray hand can do to the file, and which words `verify` finds for it.
 #[test]
 fn verify_finds_what_was_tampered_with() {
@@ -290,6 +352,45 @@ fn verify_finds_what_was_tampered_with() {
         let audit = verify(&store, &job).unwrap();
         assert!(audit.problems.iter().any(|problem| problem.contains(words)), "{statement}: {audit:?}");
     }
+}
+
+#[test]
+fn verify_finds_output_of_another_length() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    let request = ClaimRequest::new(job.id, "agent-1", 1, chrono::DateTime::UNIX_EPOCH);
+    assert_eq!(store.claim(&request).unwrap().claims.len(), 1);
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    let mut blob = store.create(name).unwrap();
+    blob.write_all(b"abc").unwrap();
+    blob.finish().unwrap();
+    let row = "INSERT INTO attempts VALUES (1, 1, 1, x'', 3, 3, x'', NULL, 0)";
+    assert_eq!(Connection::open(&path).unwrap().execute(row, []).unwrap(), 1);
+    assert!(verify(&store, &job).unwrap().passed());
+    let longer = "UPDATE attempts SET stdout_blob = 5";
+    assert_eq!(Connection::open(&path).unwrap().execute(longer, []).unwrap(), 1);
+    let audit = verify(&store, &job).unwrap();
+    assert_eq!(audit.problems, ["item `1`: 1/1-1.stdout has 3 bytes instead of 5"]);
+}
+
+#[test]
+fn verify_ends_where_nothing_can_be_read() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    drop(with_job(&path));
+    let raw = Connection::open(&path).unwrap();
+    let root: u64 = raw
+        .query_row("SELECT rootpage FROM sqlite_schema WHERE name = 'items'", [], |row| row.get(0))
+        .unwrap();
+    let page: u64 = raw.query_row("PRAGMA page_size", [], |row| row.get(0)).unwrap();
+    raw.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+    drop(raw);
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    file.write_all_at(&vec![0xA5; usize::try_from(page).unwrap()], (root - 1) * page).unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    let audit = verify(&store, &store.job("job").unwrap()).unwrap();
+    assert!(!audit.passed() && audit.items == 0, "{audit:?}");
 }
 
 /// Values that the program never writes, and where they are said to be.

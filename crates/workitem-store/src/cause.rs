@@ -61,3 +61,28 @@ impl fmt::Display for Cause {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_cause_is_told_in_its_own_words() {
+        let told = [
+            (Cause::Exit(7), "exit 7"),
+            (Cause::Signal(9), "signal 9"),
+            (Cause::timed_out(Duration::from_secs(2)), "timed out after 2000 ms"),
+            (Cause::timed_out(Duration::MAX), "timed out after 18446744073709551615 ms"),
+            (Cause::NotStarted, "could not be started"),
+            (Cause::Error, "error"),
+            (Cause::Panic, "panic"),
+            (Cause::Stopped, "stopped"),
+            (Cause::Crash, "crash"),
+            (Cause::CrashLimit { crashes: 3 }, "3 crashes"),
+            (Cause::Stranded, "stranded"),
+        ];
+        for (cause, words) in told {
+            assert_eq!(cause.to_string(), words);
+        }
+    }
+}

@@ -87,3 +87,24 @@ impl JobCounts {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_is_finished_when_every_item_is_settled() {
+        let mut counts = JobCounts::default();
+        for kind in StatusKind::ALL {
+            *counts.of(kind) = 3;
+        }
+        assert_eq!((counts.settled(), counts.is_finished()), (6, false));
+        for kind in [StatusKind::Pending, StatusKind::InProgress, StatusKind::Failed] {
+            let mut unsettled = JobCounts::default();
+            *unsettled.of(kind) = 1;
+            assert!(!unsettled.is_finished(), "{kind}");
+            *counts.of(kind) = 0;
+        }
+        assert_eq!((counts.settled(), counts.is_finished()), (6, true));
+    }
+}

@@ -130,3 +130,23 @@ pub trait BlobWriter: Write + Send {
     /// The error of the medium; the blob must then not be referred to.
     fn finish(self: Box<Self>) -> io::Result<()>;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_kept_of_a_stream_is_told_from_what_there_was() {
+        let all = Captured::from(b"abc".to_vec());
+        assert_eq!((all.kept_len(), all.is_cut()), (3, false));
+        let blob = |len| Captured { kept: Kept::Blob { len }, total: 9 };
+        assert_eq!((blob(9).kept_len(), blob(9).is_cut()), (9, false));
+        assert_eq!((blob(5).kept_len(), blob(5).is_cut()), (5, true));
+        assert_eq!(Captured::default().kept_len(), 0);
+    }
+
+    #[test]
+    fn a_row_has_room_for_a_page_of_text_and_not_for_a_book() {
+        assert!((4_096..=65_536).contains(&INLINE_OUTPUT));
+    }
+}

@@ -77,6 +77,11 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn a_payload_is_shown_as_it_is_kept() {
+        assert_eq!(format!("{:?}", Payload::from("a \"b\"")), r#""a \"b\"""#);
+    }
+
     fn nested(depth: usize) -> Value {
         (0..depth).fold(json!(1), |inner, _| json!([inner]))
     }

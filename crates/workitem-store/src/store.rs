@@ -355,3 +355,17 @@ pub enum Outcome {
     /// The item had changed since it was claimed; nothing was written.
     Fenced,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_payload_may_be_as_long_as_the_limit_and_no_longer() {
+        let quotes = 2;
+        let item = |len: usize| NewItem { id: "1".into(), payload: "x".repeat(len - quotes).as_str().into() };
+        assert!(check_item(&item(MAX_PAYLOAD)).is_ok());
+        let refused = check_item(&item(MAX_PAYLOAD + 1)).unwrap_err().to_string();
+        assert!(refused.contains(&format!("its input has {} bytes", MAX_PAYLOAD + 1)), "{refused}");
+    }
+}

@@ -181,3 +181,19 @@ fn check_output(audit: &mut Audit, store: &dyn Store, job: &Job, item: &ItemRow,
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hundred_problems_are_told_and_all_are_counted() {
+        let mut audit = Audit::default();
+        assert!(audit.passed());
+        for problem in 1..=150 {
+            audit.problem(problem.to_string());
+            assert!(!audit.passed());
+        }
+        assert_eq!((audit.found, audit.problems.len()), (150, TOLD));
+    }
+}

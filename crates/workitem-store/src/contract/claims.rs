@@ -51,9 +51,11 @@ pub fn a_claim_is_in_the_history(store: &dyn Store) {
 
 pub fn what_is_put_off_is_claimed_when_due(store: &dyn Store) {
     let job = job_of(store, 1);
+    assert_eq!(store.item(&job, &"1".into()).unwrap().run_at, None);
     let leased = claim_one(store, &job, 1);
     record(store, retried(leased, 2, 10));
     assert_eq!(store.waiting(job.id, at(9)).unwrap(), 1);
+    assert_eq!(store.item(&job, &"1".into()).unwrap().run_at, Some(at(10)));
     let early = store.claim(&ClaimRequest::new(job.id, "agent-1", 1, at(9))).unwrap();
     assert_eq!((early.claims.len(), early.next_due), (0, Some(at(10))));
     assert_eq!(store.waiting(job.id, at(10)).unwrap(), 0);
@@ -128,6 +130,8 @@ pub fn recovery_gives_up_what_crashes_again_and_again(store: &dyn Store) {
     let row = &rows(store, &job)[0];
     assert_eq!((row.record.status.kind(), row.crashes), (StatusKind::DeadLettered, 3));
     assert_eq!((row.record.attempts, row.record.failures), (3, 1));
+    let history = store.history(job.id, 1..=1).unwrap();
+    assert_eq!(history[history.len() - 2].cause, Some(Cause::CrashLimit { crashes: 3 }));
     assert_eq!(counts(store, &job).open_letters, 1);
     assert_sound(store, &job);
 }

@@ -11,7 +11,10 @@ pub fn a_job_is_found_by_its_name(store: &dyn Store) {
     assert_eq!(store.job("census").unwrap(), made);
     assert_eq!(made.created_at, at(0));
     assert!(!made.is_sealed());
-    assert!(matches!(store.job("other"), Err(StoreError::NoJob { name, .. }) if name == "other"));
+    let refused = store.job("other");
+    assert!(
+        matches!(refused, Err(StoreError::NoJob { name, store: at }) if name == "other" && at == store.name())
+    );
 }
 
 pub fn a_name_is_taken_once(store: &dyn Store) {
@@ -26,11 +29,14 @@ pub fn a_job_without_a_name_gets_one(store: &dyn Store) {
     let first = store.create_job(&unnamed).unwrap();
     let second = store.create_job(&unnamed).unwrap();
     assert_ne!(first.name, second.name);
-    assert_eq!(store.jobs().unwrap(), [first, second]);
-    // The name of the fourth, if the number of the job makes it.
-    let third = open_job(store, "job-4");
-    let fourth = store.create_job(&unnamed).unwrap();
-    assert_ne!(third.name, fourth.name);
+    assert_eq!(store.jobs().unwrap(), [first, second.clone()]);
+    // Whoever still has the name of one that is gone must not meet another.
+    store.delete_job(second.id).unwrap();
+    assert_ne!(store.create_job(&unnamed).unwrap().name, second.name);
+    // The name of the next but one, if the number of the job makes it.
+    let named = open_job(store, "job-5");
+    let last = store.create_job(&unnamed).unwrap();
+    assert_ne!(named.name, last.name);
 }
 
 pub fn a_deleted_job_is_gone(store: &dyn Store) {
@@ -178,6 +184,7 @@ pub fn skipped_lines_are_kept_and_counted(store: &dyn Store) {
     store.skip(job.id, &[line(7), line(9)]).unwrap();
     assert_eq!(store.skipped(job.id).unwrap(), [line(2), line(7), line(9)]);
     assert_eq!(counts(store, &job).skipped, 3);
+    assert_eq!(store.recount(job.id).unwrap(), counts(store, &job));
 }
 
 pub fn items_are_listed_in_pages(store: &dyn Store) {
