@@ -24,6 +24,7 @@ mod durations;
 mod error;
 mod exit;
 mod input;
+mod letters;
 mod printer;
 mod report;
 mod signals;

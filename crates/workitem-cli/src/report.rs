@@ -1,6 +1,7 @@
 //! What a run tells while it goes on: items' output on standard output, everything else on standard error.
 
 mod bar;
+mod causes;
 mod events;
 mod meter;
 mod plain;
@@ -11,9 +12,10 @@ use std::time::Duration;
 
 use indicatif::ProgressBar;
 use workitem_orchestrator::{Event, Observer, Outcome, Progress, Stop, Summary};
-use workitem_store::{BlobName, Job, JobId, Store, StoreError, StreamKind};
+use workitem_store::{BlobName, Job, Store, StreamKind};
 
 use self::bar::Bar;
+use self::causes::Causes;
 use self::events::Events;
 pub use self::meter::{Meter, Reading};
 use self::plain::Plain;
@@ -26,7 +28,7 @@ trait Teller {
     fn event(&mut self, event: &Event<'_>);
     fn every(&self) -> Option<Duration>;
     fn progress(&mut self, progress: &Progress<'_>);
-    fn summary(&mut self, summary: &Summary);
+    fn summary(&mut self, summary: &Summary, causes: &Causes);
 }
 
 /// Tells nothing: `--quiet`.
@@ -36,13 +38,15 @@ impl Teller for () {
         None
     }
     fn progress(&mut self, _: &Progress<'_>) {}
-    fn summary(&mut self, _: &Summary) {}
+    fn summary(&mut self, _: &Summary, _: &Causes) {}
 }
 
 /// Prints the output of completed items and tells how the run goes.
 pub struct Reporter {
     store: Arc<dyn Store>,
-    job: JobId,
+    job: Job,
+    /// Nobody is told anything.
+    quiet: bool,
     teller: Box<dyn Teller>,
     printer: Printer,
     keep_order: bool,
@@ -75,32 +79,47 @@ impl Reporter {
         };
         let printer = Printer::start(store.clone(), drawn, stop)
             .map_err(|error| Error::system(format!("failed to start a thread: {error}")))?;
-        Ok(Self { store, job: job.id, teller, printer, keep_order, in_order: None, failed: None })
+        Ok(Self {
+            store,
+            job: job.clone(),
+            quiet: args.quiet,
+            teller,
+            printer,
+            keep_order,
+            in_order: None,
+            failed: None,
+        })
     }
 
     /// Waits until all output is printed, and tells how it went.
     pub fn finish(mut self, summary: Option<&Summary>) -> Result<(), Error> {
         let waiting = self.in_order.take().map(|order| order.finish(&*self.store, &mut self.printer));
-        self.note(waiting.unwrap_or(Ok(())));
+        self.note(waiting.unwrap_or(Ok(())).map_err(Into::into));
         let printed = self.printer.finish();
-        if let Some(summary) = summary {
-            self.teller.summary(summary);
+        let mut failed = self.failed;
+        if let Some(summary) = summary.filter(|_| !self.quiet) {
+            let causes = Causes::find(&*self.store, &self.job, summary.counts.open_letters);
+            let causes = causes.unwrap_or_else(|error| {
+                failed.get_or_insert(error);
+                Causes::default()
+            });
+            self.teller.summary(summary, &causes);
         }
-        self.failed.map_or(printed, Err)
+        failed.map_or(printed, Err)
     }
 
     fn print(&mut self, event: &Event<'_>) {
         match event {
             // The first event of a run: nothing was claimed yet, and what was left behind is in order.
-            Event::Recovered { .. } if self.keep_order => match InOrder::new(&*self.store, self.job) {
+            Event::Recovered { .. } if self.keep_order => match InOrder::new(&*self.store, self.job.id) {
                 Ok(in_order) => self.in_order = Some(in_order),
-                Err(error) => self.note(Err(error)),
+                Err(error) => self.note(Err(error.into())),
             },
             Event::Ended { seq, attempt, output, outcome, .. } => match outcome {
                 Outcome::Completed if self.keep_order => self.settled(*seq, Some(*attempt)),
                 Outcome::Completed => {
                     let stream = StreamKind::Stdout;
-                    let name = BlobName { job: self.job, seq: *seq, attempt: *attempt, stream };
+                    let name = BlobName { job: self.job.id, seq: *seq, attempt: *attempt, stream };
                     self.printer.print(name, output.stdout.clone());
                 }
                 Outcome::DeadLettered { .. } => self.settled(*seq, None),
@@ -115,14 +134,14 @@ impl Reporter {
     fn settled(&mut self, seq: u64, completed: Option<usize>) {
         if let Some(in_order) = &mut self.in_order {
             let printed = in_order.settled(seq, completed, &*self.store, &mut self.printer);
-            self.note(printed);
+            self.note(printed.map_err(Into::into));
         }
     }
 
     /// Keeps the first error, to be told at the end.
-    fn note(&mut self, done: Result<(), StoreError>) {
+    fn note(&mut self, done: Result<(), Error>) {
         if let Err(error) = done {
-            self.failed.get_or_insert(error.into());
+            self.failed.get_or_insert(error);
         }
     }
 }

@@ -61,6 +61,7 @@ pub struct Driver<'a> {
     rule: Option<Rule>,
     interrupted: usize,
     slowest: Slowest,
+    worked: Duration,
 }
 
 /// A step to be recorded, and what is told about it afterwards.
@@ -101,6 +102,7 @@ impl<'a> Driver<'a> {
             rule: None,
             interrupted: 0,
             slowest: Slowest::default(),
+            worked: Duration::ZERO,
         }
     }
 
@@ -128,6 +130,7 @@ impl<'a> Driver<'a> {
             rule: self.rule,
             cancelled: self.control == Control::Cancel,
             slowest: self.slowest.into_vec(),
+            worked: self.worked,
             took: self.started.elapsed(),
         })
     }
@@ -348,6 +351,7 @@ impl<'a> Driver<'a> {
             }
         }
         self.recorded += 1;
+        self.worked += took;
         self.slowest.saw(&record.id, took);
         let (item, seq, attempt, output) = (&record.id, step.token().seq(), record.attempts, step.output());
         observer.event(&Event::Ended { item, seq, attempt, took, output, outcome });

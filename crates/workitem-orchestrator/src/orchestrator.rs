@@ -109,8 +109,18 @@ pub struct Summary {
     pub cancelled: bool,
     /// Items of this run that took longest, longest first: at most five.
     pub slowest: Vec<(ItemId, Duration)>,
+    /// How long the attempts of this run took together.
+    pub worked: Duration,
     /// How long the run took.
     pub took: Duration,
+}
+
+impl Summary {
+    /// How long an attempt of this run took on average; zero if there was none.
+    pub fn average(&self) -> Duration {
+        let attempts = self.completed + self.failures + self.interrupted;
+        self.worked.checked_div(u32::try_from(attempts).unwrap_or(u32::MAX)).unwrap_or_default()
+    }
 }
 
 /// Runs one job of one store. While it lives, no other process can.
@@ -237,15 +247,38 @@ pub(crate) struct Slowest(Vec<(ItemId, Duration)>);
 impl Slowest {
     const KEPT: usize = 5;
 
+    /// An attempt took so long. Of several at one item the longest counts.
     pub(crate) fn saw(&mut self, item: &ItemId, took: Duration) {
         let place = self.0.partition_point(|(_, other)| *other >= took);
-        if place < Self::KEPT {
-            self.0.insert(place, (item.clone(), took));
-            self.0.truncate(Self::KEPT);
+        if place == Self::KEPT || self.0[..place].iter().any(|(other, _)| other == item) {
+            return;
         }
+        self.0.retain(|(other, _)| other != item);
+        self.0.insert(place, (item.clone(), took));
+        self.0.truncate(Self::KEPT);
     }
 
     pub(crate) fn into_vec(self) -> Vec<(ItemId, Duration)> {
         self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_slowest_are_items_and_not_attempts() {
+        let slowest = |attempts: &[(&str, u64)]| {
+            let mut slowest = Slowest::default();
+            for (item, seconds) in attempts {
+                slowest.saw(&(*item).into(), Duration::from_secs(*seconds));
+            }
+            let slowest = slowest.into_vec();
+            slowest.iter().map(|(item, took)| format!("{item} {}", took.as_secs())).collect::<Vec<_>>()
+        };
+        assert_eq!(slowest(&[("a", 3), ("b", 1), ("b", 5), ("a", 2), ("c", 4)]), ["b 5", "c 4", "a 3"]);
+        let many = [("a", 1), ("b", 2), ("c", 3), ("d", 4), ("e", 5), ("f", 6), ("g", 1)];
+        assert_eq!(slowest(&many), ["f 6", "e 5", "d 4", "c 3", "b 2"]);
     }
 }

@@ -13,14 +13,13 @@ use super::{Place, output, print_line, print_lines};
 use crate::args::{DlqCommand, LettersArgs, RunArgs};
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::signature::{Group, Groups};
+use crate::letters::{Letters, error_of, group_json, grouped};
+use crate::signature::Group;
 use crate::text::{one_line, plural, quoted};
 
 /// How often, and how many times, to look whether the process that runs a job takes up its new items.
 const LOOK: Duration = Duration::from_millis(200);
 const LOOKS: usize = 25;
-/// Letters read at a time.
-const PAGE: usize = 1_000;
 
 pub fn dlq(place: &Place, command: DlqCommand) -> Result<Exit, Error> {
     let store = place.open()?;
@@ -57,34 +56,20 @@ fn list(store: &dyn Store, name: &str, groups: &[String], as_json: bool) -> Resu
 fn groups(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
     let job = store.job(name)?;
     let show = |group: Group| {
-        let Group { name, signature, letters, first: (id, error) } = group;
         if as_json {
-            let first = json!({ "id": id, "error": error });
-            json!({ "group": name, "letters": letters.len(), "signature": signature, "first": first })
-                .to_string()
-        } else {
-            let letters = plural(letters.len(), "letter", "letters");
-            format!("{name}\t{letters}\t{}\tfirst: {}", one_line(&signature, 120), one_line(id.as_str(), 60))
+            return group_json(&group).to_string();
         }
+        let Group { name, signature, letters, first: (id, _) } = group;
+        let letters = plural(letters.len(), "letter", "letters");
+        format!("{name}\t{letters}\t{}\tfirst: {}", one_line(&signature, 120), one_line(id.as_str(), 60))
     };
-    print_lines(grouped(store, &job)?.into_iter().map(|group| Ok(show(group))))?;
+    print_lines(grouped(store, &job, usize::MAX)?.into_iter().map(|group| Ok(show(group))))?;
     Ok(Exit::Ok)
-}
-
-/// The open letters of a job by what they have in common, the largest group first.
-pub fn grouped(store: &dyn Store, job: &Job) -> Result<Vec<Group>, Error> {
-    let mut groups = Groups::default();
-    for letter in Letters::new(store, job) {
-        let letter = letter?;
-        let (seq, id) = (letter.item.seq, &letter.item.record.id);
-        groups.add(seq, id, &store.payload(job.id, seq)?.to_value(), error_of(&letter));
-    }
-    Ok(groups.sorted())
 }
 
 /// The letters of these groups, in input order.
 fn of_groups(store: &dyn Store, job: &Job, wanted: &[String]) -> Result<BTreeSet<u64>, Error> {
-    let groups = grouped(store, job)?;
+    let groups = grouped(store, job, usize::MAX)?;
     let mut seqs = BTreeSet::new();
     for name in wanted {
         let found = groups.iter().find(|group| group.name == *name).ok_or_else(|| {
@@ -131,19 +116,6 @@ fn dismiss(store: &dyn Store, name: &str, which: &LettersArgs) -> Result<Exit, E
 
 fn passed_over(items: usize) -> String {
     format!("{} no open dead letter, or being retried already", plural(items, "item is", "items are"))
-}
-
-/// The error a letter died of last: its own, or that of its last successor.
-fn error_of(letter: &LetterRow) -> &str {
-    let last = letter.successors.iter().rev().chain(std::iter::once(&letter.item));
-    let mut errors = last.filter_map(|row| match &row.record.status {
-        WorkItemStatus::DeadLettered { error, .. } => Some(error.as_str()),
-        WorkItemStatus::Pending
-        | WorkItemStatus::InProgress { .. }
-        | WorkItemStatus::Completed { .. }
-        | WorkItemStatus::Failed { .. } => None,
-    });
-    errors.next().unwrap_or_default()
 }
 
 fn letter_line(letter: &LetterRow) -> String {
@@ -241,34 +213,4 @@ fn retry(place: &Place, name: &str, which: &LettersArgs, no_run: bool, run: &Run
 fn taken_up(store: &dyn Store, job: &Job, items: &[ItemId]) -> Result<bool, StoreError> {
     let Some(first) = items.first() else { return Ok(true) };
     Ok(store.item(job, first)?.version > 0)
-}
-
-/// The open letters of a job, in input order, read in pages.
-struct Letters<'a> {
-    store: &'a dyn Store,
-    job: &'a Job,
-    after: u64,
-    page: std::vec::IntoIter<LetterRow>,
-}
-
-impl<'a> Letters<'a> {
-    fn new(store: &'a dyn Store, job: &'a Job) -> Self {
-        Self { store, job, after: 0, page: Vec::new().into_iter() }
-    }
-}
-
-impl Iterator for Letters<'_> {
-    type Item = Result<LetterRow, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.page.len() == 0 {
-            match self.store.letters(self.job.id, self.after, PAGE) {
-                Ok(page) => self.page = page.into_iter(),
-                Err(error) => return Some(Err(error.into())),
-            }
-        }
-        let letter = self.page.next()?;
-        self.after = letter.item.seq;
-        Some(Ok(letter))
-    }
 }

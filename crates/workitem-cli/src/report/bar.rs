@@ -6,6 +6,7 @@ use indicatif::ProgressBar;
 use workitem_orchestrator::{Event, Progress, Summary};
 use workitem_store::Job;
 
+use super::causes::Causes;
 use super::meter::Meter;
 use super::plain::Lines;
 use super::{Teller, reading};
@@ -45,9 +46,9 @@ impl Teller for Bar {
         self.meter.show(&reading(progress));
     }
 
-    fn summary(&mut self, summary: &Summary) {
+    fn summary(&mut self, summary: &Summary, causes: &Causes) {
         self.meter.clear();
-        for line in self.lines.summary(summary) {
+        for line in self.lines.summary(summary, causes) {
             tell!("{line}");
         }
     }

@@ -7,6 +7,8 @@ use workitem_orchestrator::{Event, Outcome, Progress, Summary};
 use workitem_store::{Control, Job, Recovered};
 
 use super::Teller;
+use super::causes::Causes;
+use crate::letters::group_json;
 use crate::views::counts_json;
 
 /// How often to tell how far it is.
@@ -98,7 +100,7 @@ impl Teller for Events {
         );
     }
 
-    fn summary(&mut self, summary: &Summary) {
+    fn summary(&mut self, summary: &Summary, causes: &Causes) {
         let slowest: Vec<Value> = summary
             .slowest
             .iter()
@@ -116,7 +118,11 @@ impl Teller for Events {
                 "failures": summary.failures,
                 "interrupted": summary.interrupted,
                 "slowest": slowest,
+                "average_seconds": summary.average().as_secs_f64(),
                 "seconds": summary.took.as_secs_f64(),
+                "groups": causes.largest.iter().map(group_json).collect::<Vec<_>>(),
+                "other_groups": causes.others(),
+                "grouped_first": causes.among_first,
             }),
         );
     }

@@ -5,12 +5,17 @@ use std::time::Duration;
 use workitem_orchestrator::{Event, Outcome, Progress, Stopping, Summary};
 use workitem_store::{Control, Job};
 
+use super::causes::Causes;
 use super::{Teller, reading};
 use crate::durations::short;
-use crate::text::{plural, quoted};
+use crate::signature::Group;
+use crate::text::{one_line, plural, quoted};
 
 /// Failures told in full; the rest is in `dlq list`.
 const TOLD: usize = 10;
+/// Slowest items told, and how slow the slowest must be to be worth it.
+const SLOWEST: usize = 3;
+const SLOW: Duration = Duration::from_secs(1);
 /// How often to tell how far it is.
 const EVERY: Duration = Duration::from_secs(10);
 
@@ -40,8 +45,8 @@ impl Teller for Plain {
         tell!("{}: {}", self.lines.job, reading(progress));
     }
 
-    fn summary(&mut self, summary: &Summary) {
-        for line in self.lines.summary(summary) {
+    fn summary(&mut self, summary: &Summary, causes: &Causes) {
+        for line in self.lines.summary(summary, causes) {
             tell!("{line}");
         }
     }
@@ -123,7 +128,7 @@ impl Lines {
     }
 
     /// How it ended, and what to do next.
-    pub fn summary(&self, summary: &Summary) -> Vec<String> {
+    pub fn summary(&self, summary: &Summary, causes: &Causes) -> Vec<String> {
         let (counts, job) = (&summary.counts.by_status, &self.job);
         let took = short(summary.took);
         let mut lines = Vec::new();
@@ -150,6 +155,7 @@ impl Lines {
                 if summary.cancelled { ("take that back", "unpause") } else { ("go on", "resume") };
             lines.push(format!("  {go_on} with: {}", self.command(verb)));
         }
+        lines.extend(slowest(summary));
         if summary.counts.skipped > 0 {
             let skipped = plural(summary.counts.skipped, "line", "lines");
             lines.push(format!("  {skipped} could not be items: {} --skipped", self.command("items")));
@@ -157,7 +163,30 @@ impl Lines {
         if summary.counts.open_letters > 0 {
             let letters = plural(summary.counts.open_letters, "item was", "items were");
             lines.push(format!("  {letters} given up: {}", self.command("dlq list")));
+            lines.extend(self.causes(causes));
             lines.push(format!("  once the cause is mended: {}", self.command("dlq retry")));
+            if let [largest, _, ..] = &causes.largest[..] {
+                lines.push(format!(
+                    "  or for one cause: {} --group {}",
+                    self.command("dlq retry"),
+                    largest.name
+                ));
+            }
+        }
+        lines
+    }
+
+    /// What was given up by what it has in common, the largest groups one by one.
+    fn causes(&self, causes: &Causes) -> Vec<String> {
+        let mut lines = Vec::new();
+        lines.extend(causes.among_first.map(|first| format!("    of the first {first} of them:")));
+        let widest = causes.largest.first().map_or(0, |group| group.letters.len().to_string().len());
+        for Group { name, letters, signature, .. } in &causes.largest {
+            lines.push(format!("    {:>widest$}  {name}  {}", letters.len(), one_line(signature, 90)));
+        }
+        if causes.others() > 0 {
+            let others = plural(causes.others(), "group", "groups");
+            lines.push(format!("    and {others} more: {}", self.command("dlq groups")));
         }
         lines
     }
@@ -165,4 +194,17 @@ impl Lines {
     fn command(&self, verb: &str) -> String {
         format!("workitem {verb} {}{}", quoted(&self.job), self.store_flag)
     }
+}
+
+/// What took longest, if somebody had to wait for it and it is not what all of them took.
+fn slowest(summary: &Summary) -> Option<String> {
+    let (_, longest) = summary.slowest.first()?;
+    let average = summary.average();
+    if *longest < SLOW || *longest < average * 2 {
+        return None;
+    }
+    let items = summary.slowest.iter().take(SLOWEST);
+    let items: Vec<String> =
+        items.map(|(item, took)| format!("{} took {}", one_line(item.as_str(), 40), short(*took))).collect();
+    Some(format!("  slowest: {}; {} on average", items.join(", "), short(average)))
 }

@@ -323,3 +323,49 @@ fn a_job_that_fails_too_often_is_stopped() {
     shop.run(&most, lines(1..=500)).exits(3).says(&["stopped after"]);
     shop.run(&["map", "--max-failure-rate", "2", "--", "true"], "1\n").exits(2);
 }
+
+/// Fails in five ways: ten items in the first, five in the second, and one each in the others.
+const FIVE_WAYS: &str = r#"
+n=${1#item-}
+[ "$n" -gt 10 ] || { echo "no plug for $1" >&2; exit 1; }
+[ "$n" -gt 15 ] || exit 2
+exit "$n"
+"#;
+
+#[test]
+fn a_run_ends_with_the_largest_causes_of_failure_and_how_to_retry_one() {
+    let shop = Workshop::new();
+    shop.script("agent", FIVE_WAYS);
+    let items = lines((1..=18).map(|n| format!("item-{n}")));
+    let output = shop.run(&["map", "--job", "my job", "--", "./agent", "{}"], items).exits(3);
+    let groups = shop.ask(&["dlq", "groups", "my job"]).exits(0);
+    let names: Vec<&str> = groups.lines().iter().map(|line| line.split('\t').next().unwrap()).collect();
+    let told: Vec<&str> = output.stderr.lines().skip_while(|line| !line.contains("were given up")).collect();
+    let expected = [
+        "  18 items were given up: workitem dlq list 'my job'",
+        &format!("    10  {}  exit 1: no plug for {{}}", names[0]),
+        &format!("     5  {}  exit 2", names[1]),
+        &format!("     1  {}  exit 16", names[2]),
+        "    and 2 groups more: workitem dlq groups 'my job'",
+        "  once the cause is mended: workitem dlq retry 'my job'",
+        &format!("  or for one cause: workitem dlq retry 'my job' --group {}", names[0]),
+    ];
+    assert_eq!(told, expected);
+
+    let again = shop.ask(&["resume", "my job", "--json"]).exits(3);
+    let summary = again.events().pop().unwrap();
+    assert_eq!(summary["event"], "summary");
+    assert_eq!(summary["groups"][0]["group"], names[0]);
+    assert_eq!((&summary["groups"][1]["letters"], &summary["other_groups"]), (&5.into(), &2.into()));
+    assert_eq!(summary["groups"][1]["first"]["error"], "exit 2");
+    assert!(summary["groups"][3].is_null() && summary["grouped_first"].is_null(), "{summary}");
+    assert_eq!(shop.ask(&["resume", "my job", "--quiet"]).exits(3).stderr, "");
+}
+
+#[test]
+fn one_cause_alone_is_told_without_a_choice() {
+    let shop = Workshop::new();
+    let output = shop.run(&["map", "--job", "job", "--", "false"], lines(1..=3)).exits(3);
+    assert!(output.stderr.contains("    3  1a21be8b  exit 1\n"), "{}", output.stderr);
+    assert!(!output.stderr.contains("one cause") && !output.stderr.contains("more:"), "{}", output.stderr);
+}
