@@ -100,6 +100,9 @@ pub enum Command {
     Watch {
         /// The job; the last one if not given
         job: Option<String>,
+        /// Print JSON, a line a second or when the state changes, and one at the end
+        #[arg(long)]
+        json: bool,
     },
     /// How far a job is: counts, rate, time left
     Status {

@@ -32,7 +32,7 @@ pub fn execute(cli: Cli) -> Result<Exit, Error> {
         Command::Pause { job } => map::control(&place, &job, Control::Pause),
         Command::Unpause { job } => map::control(&place, &job, Control::Run),
         Command::Cancel { job } => map::control(&place, &job, Control::Cancel),
-        Command::Watch { job } => watch::watch(&place, job.as_deref()),
+        Command::Watch { job, json } => watch::watch(&*place.open()?, job.as_deref(), json),
         Command::Status { job, json } => inspect::status(&*place.open()?, job.as_deref(), json),
         Command::Jobs { json } => inspect::jobs(&*place.open()?, json),
         Command::Items { job, state, skipped, json } => {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use workitem_orchestrator::now;
 use workitem_store::{ItemQuery, ItemRow, Job, JobId, Runner, Store};
 use workitem_types::{ItemId, StatusKind};
@@ -22,6 +22,10 @@ const PAGE: usize = 1_000;
 
 pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Exit, Error> {
     let job = job_or_last(store, name)?;
+    if as_json {
+        print_line(status_json(store, &job)?.to_string())?;
+        return Ok(Exit::Ok);
+    }
     let counts = store.counts(job.id)?;
     let state = job_state(store, &job, &counts)?;
     let runner = store.running(&job)?;
@@ -29,24 +33,6 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
     let by = &counts.by_status;
     let left = by.total() - counts.settled();
     let pace = runner.as_ref().map(|runner| pace(runner, counts.settled(), left));
-    if as_json {
-        print_line(
-            json!({
-                "job": job.name,
-                "state": state,
-                "counts": counts_json(by),
-                "waiting": waiting,
-                "open_letters": counts.open_letters,
-                "skipped": counts.skipped,
-                "created_at": job.created_at,
-                "runner": runner.map(|runner| json!({ "process": runner.process, "since": runner.since })),
-                "rate": pace.map(|(rate, _)| rate),
-                "eta_seconds": pace.and_then(|(_, eta)| eta).map(|eta| eta.as_secs()),
-            })
-            .to_string(),
-        )?;
-        return Ok(Exit::Ok);
-    }
     let mut lines = vec![match &runner {
         Some(runner) => format!("{}: {state}, by {runner}", job.name),
         None => format!("{}: {state}", job.name),
@@ -80,6 +66,26 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
     }
     print_lines(lines.into_iter().map(Ok))?;
     Ok(Exit::Ok)
+}
+
+/// How far a job is, as JSON.
+pub fn status_json(store: &dyn Store, job: &Job) -> Result<Value, Error> {
+    let counts = store.counts(job.id)?;
+    let by = &counts.by_status;
+    let runner = store.running(job)?;
+    let pace = runner.as_ref().map(|runner| pace(runner, counts.settled(), by.total() - counts.settled()));
+    Ok(json!({
+        "job": job.name,
+        "state": job_state(store, job, &counts)?,
+        "counts": counts_json(by),
+        "waiting": store.waiting(job.id, now())?,
+        "open_letters": counts.open_letters,
+        "skipped": counts.skipped,
+        "created_at": job.created_at,
+        "runner": runner.map(|runner| json!({ "process": runner.process, "since": runner.since })),
+        "rate": pace.map(|(rate, _)| rate),
+        "eta_seconds": pace.and_then(|(_, eta)| eta).map(|eta| eta.as_secs()),
+    }))
 }
 
 /// Items per second since the runner began, and how long the rest takes.

@@ -4,12 +4,13 @@ use std::io::{IsTerminal, stderr};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
+use serde_json::{Value, json};
 use workitem_orchestrator::now;
 use workitem_store::{ItemQuery, Job, JobCounts, Store};
-use workitem_types::{StatusKind, WorkItemStatus};
+use workitem_types::{ItemId, StatusKind, WorkItemStatus};
 
-use super::inspect::pace;
-use super::{Place, job_or_last};
+use super::inspect::{pace, status_json};
+use super::{job_or_last, print_line};
 use crate::error::Error;
 use crate::exit::Exit;
 use crate::report::{Meter, Reading};
@@ -17,20 +18,43 @@ use crate::views::job_state;
 
 /// How often to look.
 const LOOK: Duration = Duration::from_millis(250);
-/// How often to tell it without a terminal.
+/// How often to tell it without a terminal, and as JSON.
 const EVERY: Duration = Duration::from_secs(10);
-/// Running items that are looked up.
+const EVERY_JSON: Duration = Duration::from_secs(1);
+/// Running items that are looked up, for people and as JSON.
 const NAMED: usize = 3;
+const NAMED_JSON: usize = 100;
 
 /// Shows how far a job is until nobody runs it any more; its exit code is that of the run.
-pub fn watch(place: &Place, name: Option<&str>) -> Result<Exit, Error> {
-    let store = place.open()?;
-    let job = job_or_last(&*store, name)?;
-    let meter = stderr().is_terminal().then(|| Meter::new(&job));
+pub fn watch(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Exit, Error> {
+    let job = job_or_last(store, name)?;
+    if as_json {
+        follow(store, &job)?;
+    } else {
+        look_on(store, &job)?;
+    }
+    let counts = store.counts(job.id)?;
+    let state = job_state(store, &job, &counts)?;
+    let exit = match &counts {
+        counts if !counts.is_finished() && state == "cancelled" => Exit::DeadLetters,
+        counts if !counts.is_finished() => Exit::Interrupted,
+        counts if counts.open_letters > 0 => Exit::DeadLetters,
+        _ => Exit::Ok,
+    };
+    if as_json {
+        print_line(event("ended", status_json(store, &job)?, json!({ "exit": exit as u8 })))?;
+    } else {
+        let (by, left) = (&counts.by_status, counts.by_status.total() - counts.settled());
+        tell!("{}: {state}, {} of {} items completed, {left} left", job.name, by.completed, by.total());
+    }
+    Ok(exit)
+}
+
+/// Shows it to people: a bar on a terminal, a line now and then elsewhere.
+fn look_on(store: &dyn Store, job: &Job) -> Result<(), Error> {
+    let meter = stderr().is_terminal().then(|| Meter::new(job));
     let mut told: Option<Instant> = None;
-    loop {
-        let counts = store.counts(job.id)?;
-        let Some(reading) = read(&*store, &job, &counts)? else { break };
+    while let Some(reading) = read(store, job, &store.counts(job.id)?)? {
         match &meter {
             Some(meter) => meter.show(&reading),
             None if told.is_none_or(|told| told.elapsed() >= EVERY) => {
@@ -41,17 +65,36 @@ pub fn watch(place: &Place, name: Option<&str>) -> Result<Exit, Error> {
         }
         sleep(LOOK);
     }
-    drop(meter);
-    let counts = store.counts(job.id)?;
-    let state = job_state(&*store, &job, &counts)?;
-    let (by, left) = (&counts.by_status, counts.by_status.total() - counts.settled());
-    tell!("{}: {state}, {} of {} items completed, {left} left", job.name, by.completed, by.total());
-    Ok(match counts {
-        counts if !counts.is_finished() && state == "cancelled" => Exit::DeadLetters,
-        counts if !counts.is_finished() => Exit::Interrupted,
-        counts if counts.open_letters > 0 => Exit::DeadLetters,
-        _ => Exit::Ok,
-    })
+    Ok(())
+}
+
+/// Prints it as JSON.
+fn follow(store: &dyn Store, job: &Job) -> Result<(), Error> {
+    let mut told: Option<(Instant, Value)> = None;
+    while store.running(job)?.is_some() {
+        let status = status_json(store, job)?;
+        let is_news =
+            |(at, state): &(Instant, Value)| at.elapsed() >= EVERY_JSON || *state != status["state"];
+        if told.as_ref().is_none_or(is_news) {
+            told = Some((Instant::now(), status["state"].clone()));
+            let running = running(store, job, NAMED_JSON)?;
+            let running =
+                running.iter().map(|(id, since)| json!({ "id": id, "seconds": since.as_secs_f64() }));
+            print_line(event("progress", status, json!({ "running": running.collect::<Vec<_>>() })))?;
+        }
+        sleep(LOOK);
+    }
+    Ok(())
+}
+
+/// The status of a job, and what an event says beyond it.
+fn event(name: &str, status: Value, more: Value) -> String {
+    let mut event = json!({ "event": name });
+    if let (Value::Object(event), Value::Object(status), Value::Object(more)) = (&mut event, status, more) {
+        event.extend(status);
+        event.extend(more);
+    }
+    event.to_string()
 }
 
 /// How far the job is; nothing if nobody runs it.
@@ -59,16 +102,6 @@ fn read(store: &dyn Store, job: &Job, counts: &JobCounts) -> Result<Option<Readi
     let Some(runner) = store.running(job)? else { return Ok(None) };
     let (settled, total) = (counts.settled(), counts.by_status.total());
     let (rate, eta) = pace(&runner, settled, total - settled);
-    let query = ItemQuery { status: Some(StatusKind::InProgress), after: 0, limit: NAMED };
-    let longest = store.items(job.id, &query)?.into_iter().filter_map(|row| match row.record.status {
-        WorkItemStatus::InProgress { started_at, .. } => {
-            Some((row.record.id, (now() - started_at).to_std().unwrap_or_default()))
-        }
-        WorkItemStatus::Pending
-        | WorkItemStatus::Completed { .. }
-        | WorkItemStatus::Failed { .. }
-        | WorkItemStatus::DeadLettered { .. } => None,
-    });
     let state = job_state(store, job, counts)?;
     Ok(Some(Reading {
         settled,
@@ -77,7 +110,23 @@ fn read(store: &dyn Store, job: &Job, counts: &JobCounts) -> Result<Option<Readi
         running: counts.by_status.in_progress,
         rate,
         eta,
-        longest: longest.collect(),
+        longest: running(store, job, NAMED)?,
         state: (state != "running").then_some(state),
     }))
+}
+
+/// The first items that are in progress, and since when.
+fn running(store: &dyn Store, job: &Job, most: usize) -> Result<Vec<(ItemId, Duration)>, Error> {
+    let query = ItemQuery { status: Some(StatusKind::InProgress), after: 0, limit: most };
+    let rows = store.items(job.id, &query)?.into_iter();
+    let running = rows.filter_map(|row| match row.record.status {
+        WorkItemStatus::InProgress { started_at, .. } => {
+            Some((row.record.id, (now() - started_at).to_std().unwrap_or_default()))
+        }
+        WorkItemStatus::Pending
+        | WorkItemStatus::Completed { .. }
+        | WorkItemStatus::Failed { .. }
+        | WorkItemStatus::DeadLettered { .. } => None,
+    });
+    Ok(running.collect())
 }

@@ -174,3 +174,42 @@ fn a_job_can_be_watched_until_it_ends() {
     shop.ask(&["watch", "bad"]).exits(3).says(&["bad: finished, 0 of 2 items completed"]);
     shop.ask(&["watch", "nobody"]).complains(2, &["there is no job `nobody`"]);
 }
+
+#[test]
+fn a_watcher_that_is_a_program_gets_a_line_a_second_or_change_and_one_at_the_end() {
+    let shop = Workshop::new();
+    let run = waiting(&shop);
+    let watch = shop.spawn(&["watch", "job", "--json"], "");
+    eventually("it tells the first line", || watch.stdout().contains('\n'));
+    shop.ask(&["pause", "job"]).exits(0);
+    eventually("it tells the pause", || watch.stdout().contains("\"paused\""));
+    shop.ask(&["unpause", "job"]).exits(0);
+    eventually("it goes on", || watch.stdout().lines().count() >= 3);
+    shop.write("go/all", "");
+    run.wait().exits(0);
+    let watched = watch.wait().exits(0);
+    assert_eq!(watched.stderr, "");
+    let told = watched.json_lines();
+    let (end, progress) = told.split_last().unwrap();
+    for line in progress {
+        assert_eq!((&line["event"], &line["job"]), (&"progress".into(), &"job".into()), "{line}");
+        assert!(line["rate"].is_number() || line["runner"].is_null(), "{line}");
+    }
+    let first = &progress[0];
+    assert_eq!((&first["state"], &first["counts"]["in_progress"]), (&"running".into(), &2.into()));
+    let ids: Vec<&str> =
+        first["running"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["1", "2"]);
+    assert_eq!(
+        (&end["event"], &end["state"], &end["exit"]),
+        (&"ended".into(), &"finished".into(), &0.into())
+    );
+    assert_eq!(end["counts"]["completed"], 10);
+
+    // What nobody runs is told once.
+    assert_eq!(shop.ask(&["watch", "job", "--json"]).exits(0).json()["event"], "ended");
+    shop.run(&["map", "--job", "bad", "--", "false"], lines(1..=2)).exits(3);
+    let bad = shop.ask(&["watch", "bad", "--json"]).exits(3).json();
+    assert_eq!((&bad["exit"], &bad["open_letters"], &bad["runner"]), (&3.into(), &2.into(), &json!(null)));
+    shop.ask(&["watch", "nobody", "--json"]).complains(2, &["there is no job `nobody`"]);
+}
