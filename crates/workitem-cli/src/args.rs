@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use workitem_orchestrator::{Backoff, Rate, Worth};
 use workitem_types::StatusKind;
 
@@ -27,6 +27,10 @@ pub struct Cli {
         default_value = ".workitem/workitem.db"
     )]
     pub store: PathBuf,
+
+    /// Tell what goes on inside: each attempt, -vv also claims and writes, -vvv everything
+    #[arg(long, short, global = true, action = ArgAction::Count)]
+    pub verbose: u8,
 }
 
 const EXIT_CODES: &str = "\

@@ -25,6 +25,7 @@ mod error;
 mod exit;
 mod input;
 mod letters;
+mod log;
 mod printer;
 mod report;
 mod signals;
@@ -41,7 +42,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let cli = args::Cli::parse();
     let json = cli.command.tells_json();
-    match commands::execute(cli) {
+    match log::start(cli.verbose, json).and_then(|()| commands::execute(cli)) {
         Ok(exit) => exit.into(),
         // A reader that has seen enough, such as `head`, ends the program without a word.
         Err(error) if error.is_unread() => exit::Exit::Ok.into(),

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender, select};
+use tracing::{debug, info, trace, warn};
 use workitem_store::{
     AnyStep, Cause, Claim, ClaimRequest, Control, Outcome as Written, SettledLease, Store, StoreError,
 };
@@ -167,6 +168,7 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         self.control = control;
+        info!(?control, "something else is wanted of the job");
         observer.event(&Event::Controlled { control });
         match control {
             Control::Run | Control::Pause => {}
@@ -198,6 +200,7 @@ impl<'a> Driver<'a> {
             lease: LEASE,
             now: clock::now(),
         })?;
+        trace!(claims = claimed.claims.len(), limit, next_due = ?claimed.next_due, "claimed");
         self.next_due = claimed.next_due;
         if let Some(starts) = &mut self.starts {
             starts.started(now, claimed.claims.len());
@@ -295,6 +298,7 @@ impl<'a> Driver<'a> {
         }
         let (steps, took): (Vec<AnyStep>, Vec<Duration>) =
             done.drain(..).map(|done| (done.step, done.took)).unzip();
+        let begun = Instant::now();
         let written = match self.store.record(&steps) {
             Ok(written) => written,
             Err(error) => {
@@ -302,17 +306,20 @@ impl<'a> Driver<'a> {
                 return Err(error);
             }
         };
+        trace!(steps = steps.len(), took = ?begun.elapsed(), "recorded");
         for ((step, took), written) in steps.iter().zip(took).zip(written) {
             match written {
                 Written::Recorded => self.report(step, took, observer),
                 Written::Fenced => {
+                    warn!(item = %step.record().id, "taken over by somebody else; nothing was recorded");
                     observer.event(&Event::Fenced { item: &step.record().id, seq: step.token().seq() });
                 }
             }
         }
         if self.rule.is_none() {
             self.rule = self.options.rules.fired(self.given_up, self.completed);
-            if self.rule.is_some() {
+            if let Some(rule) = self.rule {
+                warn!(%rule, "a rule stops the run");
                 self.slots.stop.drain();
             }
         }
@@ -350,6 +357,9 @@ impl<'a> Driver<'a> {
                 self.given_up += 1;
             }
         }
+        // Its error is not told: it may quote what the agent printed, and that its input.
+        let (word, cause) = (outcome.word(), cause.map(tracing::field::display));
+        debug!(item = %record.id, attempt = record.attempts, ?took, outcome = word, cause, "attempt ended");
         self.recorded += 1;
         self.worked += took;
         self.slowest.saw(&record.id, took);

@@ -38,6 +38,9 @@
 //! A store that outlives the program is `SqliteStore` of `workitem-sqlite`; the rest stays as it is. Started again over
 //! the same job, the program goes on where it stopped, however that was.
 //!
+//! What goes on inside is told to whoever listens with [`tracing`]: runs at `info` and `warn`, attempts at `debug`, claims and
+//! writes at `trace`. Ids are told, inputs, outputs and errors are not. While nobody listens it costs nothing to speak of.
+//!
 //! # What is where
 //!
 //! | to | there is |

@@ -94,6 +94,18 @@ pub enum Outcome<'a> {
     Interrupted,
 }
 
+impl Outcome<'_> {
+    /// What became of the item, in a word.
+    pub(crate) const fn word(&self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Retrying { .. } => "retrying",
+            Self::DeadLettered { .. } => "dead-lettered",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
 /// How far a run is.
 #[derive(Debug)]
 pub struct Progress<'a> {

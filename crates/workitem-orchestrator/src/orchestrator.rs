@@ -9,7 +9,10 @@ use std::{process, thread};
 
 use crossbeam_channel::unbounded;
 use thiserror::Error;
-use workitem_store::{Abandoned, Cause, Job, JobCounts, JobLock, Runner, Store, StoreError, recover};
+use tracing::{info, info_span, warn};
+use workitem_store::{
+    Abandoned, Cause, Job, JobCounts, JobLock, Recovered, Runner, Store, StoreError, recover,
+};
 use workitem_types::ItemId;
 use workitem_typestate::{Failed, WorkItem};
 
@@ -177,8 +180,11 @@ impl Orchestrator {
         if !job.is_sealed() {
             return Err(RunError::Submitting { job: job.name });
         }
-        self.clean_up(options, observer)?;
         let run = format!("{}{}-{}", self.run_prefix(), process::id(), clock::now().timestamp_micros());
+        let span = info_span!("run", job = %job.name);
+        let _in_span = span.enter();
+        self.clean_up(options, observer)?;
+        info!(slots = options.parallelism, run, "run started");
         let slots = Slots {
             agent,
             blobs: &*self.store,
@@ -192,15 +198,21 @@ impl Orchestrator {
             let (claims, claimed) = unbounded();
             let (done, finished) = unbounded();
             for slot in 0..options.parallelism.get() {
-                let (slots, claimed, done) = (&slots, claimed.clone(), done.clone());
+                let (slots, span, claimed, done) = (&slots, &span, claimed.clone(), done.clone());
                 let builder = thread::Builder::new().name(format!("slot-{slot}"));
                 builder
-                    .spawn_scoped(scope, move || slots.work(slot, &claimed, &done))
+                    .spawn_scoped(scope, move || span.in_scope(|| slots.work(slot, &claimed, &done)))
                     .map_err(|error| RunError::System(format!("could not start a thread: {error}")))?;
             }
             let guard = StopOnPanic(stop);
             let driven = Driver::new(&*self.store, &slots, options, claims, finished).drive(observer);
             std::mem::forget(guard);
+            match &driven {
+                Ok(Summary { completed, failures, interrupted, .. }) => {
+                    info!(completed, failures, interrupted, "run ended");
+                }
+                Err(error) => warn!(%error, "run failed"),
+            }
             driven
         })
     }
@@ -221,6 +233,10 @@ impl Orchestrator {
         };
         let retry = |item: &WorkItem<Failed>| options.retry.should_retry(item, Cause::Stranded);
         let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, clock::now())?;
+        let Recovered { interrupted, given_up, settled } = items;
+        if orphans > 0 || items != Recovered::default() {
+            warn!(orphans, interrupted, given_up, settled, "put in order what the last run had left");
+        }
         observer.event(&Event::Recovered { orphans, items });
         Ok(())
     }
@@ -266,6 +282,25 @@ impl Slowest {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_average_is_that_of_all_attempts() {
+        let mut summary = Summary {
+            counts: JobCounts::default(),
+            completed: 3,
+            failures: 1,
+            interrupted: 1,
+            stopping: Stopping::No,
+            rule: None,
+            cancelled: false,
+            slowest: Vec::new(),
+            worked: Duration::from_secs(10),
+            took: Duration::from_secs(5),
+        };
+        assert_eq!(summary.average(), Duration::from_secs(2));
+        (summary.completed, summary.failures, summary.interrupted) = (0, 0, 0);
+        assert_eq!(summary.average(), Duration::ZERO);
+    }
 
     #[test]
     fn the_slowest_are_items_and_not_attempts() {

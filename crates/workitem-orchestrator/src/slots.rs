@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use crossbeam_channel::{Receiver, Sender};
+use tracing::debug;
 use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job, Leased};
 use workitem_typestate::InProgress;
 
@@ -49,7 +50,9 @@ impl Slots<'_> {
             let ended = if self.stop.stopping() > Stopping::No {
                 Ok(Ended { how: How::Interrupted, output: AttemptOutput::default() })
             } else {
-                self.set(slot, Some(Running { item: claim.leased.item().id().clone(), since: started }));
+                let item = claim.leased.item();
+                debug!(item = %item.id(), attempt = item.attempts(), slot, "attempt started");
+                self.set(slot, Some(Running { item: item.id().clone(), since: started }));
                 let ended = self.attempt(&claim, started);
                 self.set(slot, None);
                 ended

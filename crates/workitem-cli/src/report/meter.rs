@@ -8,6 +8,7 @@ use workitem_store::Job;
 use workitem_types::ItemId;
 
 use crate::durations::short;
+use crate::log;
 use crate::text::one_line;
 
 /// Running items that are named.
@@ -59,6 +60,7 @@ impl Meter {
         let style = ProgressStyle::with_template("{prefix} {wide_bar} {pos}/{len} {msg}");
         bar.set_style(style.expect("the template is fixed").progress_chars("━━─"));
         bar.set_prefix(one_line(&job.name, 20));
+        log::beside(&bar);
         Self(bar)
     }
 

@@ -9,6 +9,7 @@ mod agents;
 mod book;
 mod control;
 mod crash;
+mod hearing;
 mod letters;
 mod map;
 mod reading;
