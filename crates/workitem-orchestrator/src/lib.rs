@@ -41,6 +41,10 @@
 //! What goes on inside is told to whoever listens with [`tracing`]: runs at `info` and `warn`, attempts at `debug`, claims and
 //! writes at `trace`. Ids are told, inputs, outputs and errors are not. While nobody listens it costs nothing to speak of.
 //!
+//! Whole programs to begin with are in `examples/`: `check_crates` runs a command over every crate of a workspace,
+//! `hash_files` a closure over every file of a folder, to be stopped by Ctrl-C and started again, and `own_agent` asks a
+//! service over TCP.
+//!
 //! # What is where
 //!
 //! | to | there is |
