@@ -6,6 +6,7 @@
 //! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
 //! - `docs` builds the book and the documentation of the crates;
+//! - `recording` records the session that the README shows;
 //! - `bench` measures what the machines cost, and the command line beside `xargs`;
 //! - `tidy` checks the rules of this workspace that no compiler knows.
 
@@ -15,6 +16,7 @@ mod docs;
 mod mutants;
 mod peers;
 mod prove;
+mod recording;
 mod test;
 mod tidy;
 mod tools;
@@ -60,6 +62,8 @@ enum Command {
     },
     /// Build the book and the documentation of every crate.
     Docs,
+    /// Run a job in a terminal, and write what it showed as the picture of the README, docs/recording.svg.
+    Recording,
     /// Measure what the machines cost, ours beside other people's; or a job beside `xargs`.
     Bench(bench::Bench),
     /// Break the code in every way that cargo-mutants knows, and see whether a test notices.
@@ -98,6 +102,7 @@ fn run(command: &Command, root: &Path) -> Result<()> {
             if *bless { codegen::bless(root) } else { Ok(()) }
         }
         Command::Docs => docs::run(root),
+        Command::Recording => recording::run(root),
         Command::Bench(bench) => bench::run(root, bench),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
