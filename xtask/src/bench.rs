@@ -5,7 +5,7 @@
 //! - `cold` — what a first `cargo check` costs;
 //! - `page` — the tables and the targets, as `docs/benchmarks.md` has them;
 //! - `baseline` — the instructions of our own rows, held against those that were written down;
-//! - `orchestrator` — a job beside `xargs`.
+//! - `orchestrator` — a job, beside `xargs`, GNU `parallel`, bare SQLite and apalis-sqlite.
 
 pub mod baseline;
 mod cold;
@@ -33,12 +33,8 @@ pub struct Bench {
 enum What {
     /// Measure every machine, ours beside those of others, and write docs/benchmarks.md.
     Machine(Machine),
-    /// Measure `workitem map` beside `xargs` and bare spawning, in one run.
-    Orchestrator {
-        /// How many times to run `/bin/true`.
-        #[arg(long, default_value_t = 5_000)]
-        items: usize,
-    },
+    /// Measure what a job costs, beside what people use now, and write docs/job-benchmarks.md.
+    Orchestrator(orchestrator::Options),
 }
 
 #[derive(Args)]
@@ -56,7 +52,7 @@ struct Machine {
 
 pub fn run(root: &Path, bench: &Bench) -> Result<()> {
     match &bench.what {
-        Some(What::Orchestrator { items }) => orchestrator::run(root, *items),
+        Some(What::Orchestrator(options)) => orchestrator::run(root, options),
         Some(What::Machine(machine)) => run_machine(root, machine),
         None => run_machine(root, &bench.machine),
     }

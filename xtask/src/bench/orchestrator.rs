@@ -1,96 +1,132 @@
-//! `cargo xtask bench orchestrator`: how long a job takes, beside `xargs` and bare spawning, in one run.
+//! `cargo xtask bench orchestrator`: what a job costs, beside what people use now, in one run.
 //!
-//! The tools take turns, so that a machine's mood meets all of them; what is compared is the median of the
-//! rounds, as a ratio. Nothing is bought by doing less: after each round every item must be completed and
-//! the history must replay.
+//! - `commands` — a command over and over: `workitem map`, `xargs`, GNU `parallel`, and bare spawning;
+//! - `closures` — a closure over and over: ours, the same rows by bare SQLite, and apalis-sqlite;
+//! - `million` — a million items: memory, intake, `status`, and `resume` after `kill -9`;
+//! - `idle` — what waiting for a slow agent takes;
+//! - `audit` — nothing is bought by doing less: what is looked at after each run;
+//! - `spent` — what a program took of time, processor and memory;
+//! - `page` — the tables and the targets, as `docs/job-benchmarks.md` has them.
+//!
+//! The tools take turns, so that a machine's mood meets all of them; what is compared is the median of the rounds, as a
+//! ratio.
 
-use std::io::Write;
-use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-use std::time::{Duration, Instant};
+mod audit;
+mod closures;
+mod commands;
+mod idle;
+mod million;
+mod page;
+mod spent;
+
+use std::fs;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
+use clap::Args;
 
 use crate::cargo;
-use crate::tools::target;
+use crate::tools::{Package, debian, target};
 
-const ROUNDS: usize = 5;
+/// Where the page is, below the workspace.
+const PAGE: &str = "docs/job-benchmarks.md";
 
-/// Runs the comparison over `items` items and prints its table.
-pub fn run(root: &Path, items: usize) -> Result<()> {
-    ensure!(items > 0, "there is nothing to measure without items");
-    let built = cargo(root).args(["build", "--release", "--package", "workitem-cli"]).status()?;
-    ensure!(built.success(), "the release build failed");
-    let workitem = target(root).join("release/workitem");
-    let input: Vec<String> = (1..=items).map(|n| n.to_string()).collect();
-    let input = input.join("\n");
+const RIVALS: &[Package] = &[
+    Package { program: "xargs", names: &["findutils"] },
+    Package { program: "parallel", names: &["parallel"] },
+    Package { program: "strace", names: &["strace"] },
+];
 
-    let mut rounds: [Vec<Duration>; 3] = [const { Vec::new() }; 3];
-    for round in 1..=ROUNDS {
-        eprintln!("round {round} of {ROUNDS}");
-        rounds[0].push(bare(items)?);
-        rounds[1].push(timed(Command::new("xargs").args(["-P2", "-n1", "/bin/true"]), &input)?);
-        rounds[2].push(map(&workitem, items, &input)?);
-    }
-    let [bare, xargs, map] = rounds.map(median);
-    println!("{items} x /bin/true, two at a time, median of {ROUNDS} rounds:\n");
-    println!("| tool | seconds | of xargs | of bare |\n|---|---|---|---|");
-    let rows = [
-        ("bare spawn and wait, two threads", bare),
-        ("`xargs -P2 -n1`", xargs),
-        ("`workitem map -j 2`", map),
-    ];
-    for (tool, took) in rows {
-        let of = |other: Duration| took.as_secs_f64() / other.as_secs_f64();
-        println!("| {tool} | {:.2} | {:.2} | {:.2} |", took.as_secs_f64(), of(xargs), of(bare));
-    }
-    Ok(())
+#[derive(Args)]
+pub struct Options {
+    /// How many times to run `/bin/true`.
+    #[arg(long, default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..))]
+    items: u32,
+    /// How often each tool has its turn.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
+    rounds: u32,
+    /// Only the commands; print, and write nothing.
+    #[arg(long)]
+    only_commands: bool,
 }
 
-fn median(mut times: Vec<Duration>) -> Duration {
-    times.sort_unstable();
-    times[times.len() / 2]
+/// The programs that are measured, and where they may write: on the disk on which builds are.
+struct Bench {
+    workitem: PathBuf,
+    load: PathBuf,
+    apalis: PathBuf,
+    scratch: tempfile::TempDir,
+    items: usize,
+    rounds: usize,
 }
 
-/// The least that any tool must do.
-fn bare(items: usize) -> Result<Duration> {
-    let (started, next) = (Instant::now(), AtomicUsize::new(0));
-    let run = || -> Result<()> {
-        while next.fetch_add(1, Ordering::Relaxed) < items {
-            let mut agent = Command::new("/bin/true");
-            agent.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-            ensure!(agent.status()?.success(), "/bin/true failed");
+/// Everything that was measured.
+struct Report {
+    commands: commands::Commands,
+    closures: closures::Closures,
+    million: million::Million,
+    idle: idle::Idle,
+}
+
+pub fn run(root: &Path, options: &Options) -> Result<()> {
+    debian(RIVALS)?;
+    let bench = Bench::build(root, options)?;
+    let commands = commands::measure(&bench)?;
+    if options.only_commands {
+        print!("{}", page::commands(&commands)?);
+        return Ok(());
+    }
+    let closures = closures::measure(&bench)?;
+    let million = million::measure(&bench)?;
+    let idle = idle::measure(&bench)?;
+    let page = page::markdown(&Report { commands, closures, million, idle })?;
+    print!("{page}");
+    fs::write(root.join(PAGE), page).with_context(|| format!("cannot write {PAGE}"))
+}
+
+impl Bench {
+    fn build(root: &Path, options: &Options) -> Result<Self> {
+        let ours = ["build", "--release", "--package", "workitem-cli", "--package", "workitem-load"];
+        ensure!(cargo(root).args(ours).status()?.success(), "the release build failed");
+        let peers = target(root).join("peers");
+        if !options.only_commands {
+            let mut build = cargo(root);
+            build.args(["build", "--release", "--locked", "--manifest-path", "peers/Cargo.toml"]);
+            build.args(["--package", "workitem-peer-apalis"]).env("CARGO_TARGET_DIR", &peers);
+            ensure!(build.status()?.success(), "building apalis-sqlite failed");
         }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let threads = [scope.spawn(run), scope.spawn(run)];
-        threads.into_iter().try_for_each(|thread| thread.join().expect("it does not panic"))
-    })?;
-    Ok(started.elapsed())
+        let built = target(root).join("release");
+        Ok(Self {
+            workitem: built.join("workitem"),
+            load: built.join("workitem-load"),
+            apalis: peers.join("release/workitem-peer-apalis"),
+            scratch: tempfile::tempdir_in(&built)?,
+            items: options.items as usize,
+            rounds: options.rounds as usize,
+        })
+    }
+
+    /// A folder that nobody has used, for one run.
+    fn folder(&self) -> Result<tempfile::TempDir> {
+        Ok(tempfile::tempdir_in(&self.scratch)?)
+    }
 }
 
-/// A job in a store of its own, on the disk on which builds are.
-fn map(workitem: &Path, items: usize, input: &str) -> Result<Duration> {
-    let folder = tempfile::tempdir_in(workitem.parent().context("it is in a folder")?)?;
-    let mut map = Command::new(workitem);
-    map.args(["map", "--quiet", "-j", "2", "--job", "bench", "--", "/bin/true"]).current_dir(&folder);
-    let took = timed(&mut map, input)?;
-    let mut verify = Command::new(workitem);
-    let verified = verify.args(["verify", "bench"]).current_dir(&folder).output()?;
-    let words = String::from_utf8_lossy(&verified.stdout).into_owned();
-    let expected = format!("{items} items, {} events replayed: nothing is wrong", 2 * items);
-    ensure!(words.contains(&expected), "expected `{expected}`, found `{}`", words.trim());
-    Ok(took)
+/// Numbers from 1, a line each.
+fn lines(items: usize) -> String {
+    (1..=items).map(|n| n.to_string() + "\n").collect()
 }
 
-fn timed(command: &mut Command, input: &str) -> Result<Duration> {
-    let started = Instant::now();
-    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).spawn()?;
-    child.stdin.take().context("it is piped")?.write_all(input.as_bytes())?;
-    let status = child.wait()?;
-    ensure!(status.success(), "{command:?} ended with {status}");
-    Ok(started.elapsed())
+fn median(mut found: Vec<f64>) -> f64 {
+    found.sort_by(f64::total_cmp);
+    found[found.len() / 2]
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert!((super::median(vec![3.0, 1.0, 2.0]) - 2.0).abs() < f64::EPSILON);
+        assert_eq!(super::lines(3), "1\n2\n3\n");
+    }
 }

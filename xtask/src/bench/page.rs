@@ -12,7 +12,7 @@ use super::measure::{Bulk, Kept};
 /// The page, without a date: it changes when what it says does.
 pub fn markdown(report: &Report) -> Result<String> {
     let mut page = String::from(HEAD);
-    writeln!(page, "{}\n", environment()?)?;
+    writeln!(page, "{}\n", environment(&["rustc", "valgrind", "ldd"])?)?;
     targets(&mut page, report)?;
     lives(&mut page, &report.lives)?;
     refusals(&mut page, &report.refusals)?;
@@ -53,12 +53,11 @@ const NOTES: &str = "\
   makes of a transition, which is ten thousand times as much.
 ";
 
-/// What the run was made with.
-fn environment() -> Result<String> {
+/// What the run was made with: the machine, and these programs.
+pub fn environment(programs: &[&str]) -> Result<String> {
     let cores = thread::available_parallelism()?;
-    let (rustc, valgrind) = (first_line("rustc")?, first_line("valgrind")?);
-    let libc = first_line("ldd")?;
-    Ok(format!("Measured on {cores} cores of {}, {rustc}, {valgrind}, {libc}.", std::env::consts::ARCH))
+    let versions: Vec<String> = programs.iter().map(|program| first_line(program)).collect::<Result<_>>()?;
+    Ok(format!("Measured on {cores} cores of {}, {}.", std::env::consts::ARCH, versions.join(", ")))
 }
 
 fn first_line(program: &str) -> Result<String> {
@@ -207,7 +206,7 @@ fn cold(page: &mut String, report: &Report) -> Result<()> {
 }
 
 /// Thousands set apart.
-fn grouped(number: i64) -> String {
+pub fn grouped(number: i64) -> String {
     let digits = number.unsigned_abs().to_string();
     let mut grouped = if number < 0 { "-".to_owned() } else { String::new() };
     for (i, digit) in digits.char_indices() {
