@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use workitem_orchestrator::{Backoff, Rate, Worth};
+use workitem_orchestrator::{Backoff, Rate, Variable, Worth};
 use workitem_types::StatusKind;
 
 use crate::durations::{backoff, duration, positive};
 use crate::input::Format;
+use crate::values::{delay, folder, job_name, parallelism, share, size, state};
 
 /// Runs a command over thousands of items. Never loses one, never records one twice.
 #[derive(Debug, Parser)]
@@ -197,6 +198,7 @@ impl Command {
 }
 
 #[derive(Debug, Subcommand)]
+#[expect(clippy::large_enum_variant, reason = "there is one of it")]
 pub enum DlqCommand {
     /// The dead letters that nobody has dealt with, with their errors
     List {
@@ -333,15 +335,21 @@ pub struct RunArgs {
     /// Stop once so many items were given up; what runs may end [default: never]
     #[arg(long, value_name = "N")]
     pub max_failures: Option<NonZeroUsize>,
-    /// Stop once more than this share of the items was given up, of 20 at least: 20% [default: never]
+    /// Stop once more than this share of the items was given up: 20% [default: never]
     #[arg(long, value_name = "PERCENT", value_parser = share)]
     pub max_failure_rate: Option<f64>,
+    /// Items that must be completed or given up before --max-failure-rate counts [default: 20]
+    #[arg(long, value_name = "N")]
+    pub failure_rate_after: Option<usize>,
     /// Crashes of the orchestrator or host an item may be there at [default: 10]
     #[arg(long, value_name = "N")]
     pub max_crashes: Option<usize>,
     /// Start no more than so many attempts in a time, spread evenly: 10/s, 30/m, 1/250ms
     #[arg(long, value_name = "N/TIME")]
     pub rate: Option<Rate>,
+    /// Pause so long between the starts of two attempts: 250ms is the same as --rate 1/250ms
+    #[arg(long, value_name = "DUR", value_parser = delay, conflicts_with = "rate")]
+    pub delay: Option<Rate>,
     /// Be as nice to other processes: 19 takes only what they leave
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
     pub nice: Option<i32>,
@@ -357,6 +365,15 @@ pub struct RunArgs {
     /// How long SIGTERM lets running agents finish [default: 30s]
     #[arg(long, value_name = "DUR", value_parser = duration)]
     pub drain: Option<Duration>,
+    /// The folder that agents run in [default: the one in which `map` was called]
+    #[arg(long, value_name = "DIR", value_parser = folder)]
+    pub cwd: Option<PathBuf>,
+    /// Give agents this variable, besides what they inherit; a PATH makes each start slower
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<Variable>,
+    /// Most bytes kept of each stream of an attempt: 512K, 10M, 1G [default: 64M]
+    #[arg(long, value_name = "SIZE", value_parser = size)]
+    pub output_limit: Option<u64>,
     /// Print the items' output in input order
     #[arg(long)]
     pub keep_order: bool,
@@ -376,38 +393,6 @@ pub enum MachineFormat {
     Json,
 }
 
-/// More threads than this are a slip of the finger.
-fn parallelism(text: &str) -> Result<NonZeroUsize, String> {
-    let jobs = text.parse::<NonZeroUsize>().map_err(|error| error.to_string())?;
-    if jobs.get() <= 4_096 { Ok(jobs) } else { Err("is more than 4096".to_owned()) }
-}
-
-/// A share of all, as `20%`; from 0 to 1.
-fn share(text: &str) -> Result<f64, String> {
-    let percent = text.strip_suffix('%').and_then(|percent| percent.trim().parse::<f64>().ok());
-    match percent {
-        Some(percent) if (0.0..=100.0).contains(&percent) => Ok(percent / 100.0),
-        _ => Err("is no share such as 20%".to_owned()),
-    }
-}
-
-fn job_name(name: &str) -> Result<String, String> {
-    match name {
-        "" => Err("is empty".to_owned()),
-        _ if name.len() > 200 => Err("is longer than 200 bytes".to_owned()),
-        _ if name.starts_with('-') => Err("begins with a dash".to_owned()),
-        _ if name.chars().any(char::is_control) => Err("has a control character".to_owned()),
-        _ => Ok(name.to_owned()),
-    }
-}
-
-/// `in_progress`, `InProgress` and `in-progress` are the same state.
-fn state(text: &str) -> Result<StatusKind, String> {
-    let plain = |text: &str| text.replace(['_', '-'], "").to_lowercase();
-    let found = StatusKind::ALL.into_iter().find(|kind| plain(kind.name()) == plain(text));
-    found.ok_or_else(|| "is one of pending, in_progress, completed, failed, dead_lettered".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -425,16 +410,5 @@ mod tests {
             assert_eq!(state(text), Ok(StatusKind::InProgress));
         }
         assert!(state("done").is_err());
-    }
-
-    #[test]
-    fn shares_are_percentages() {
-        assert_eq!(
-            [share("20%"), share("0%"), share("12.5 %"), share("100%")],
-            [0.2, 0.0, 0.125, 1.0].map(Ok)
-        );
-        for text in ["", "%", "20", "0.2", "-1%", "101%", "NaN%", "many%"] {
-            assert!(share(text).is_err(), "{text}");
-        }
     }
 }

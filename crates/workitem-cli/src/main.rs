@@ -33,6 +33,7 @@ mod signature;
 mod spec;
 mod submit;
 mod text;
+mod values;
 mod views;
 
 use std::process::ExitCode;

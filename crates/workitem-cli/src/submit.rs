@@ -202,6 +202,14 @@ fn same_job(orchestrator: &Orchestrator, spec: &Spec, source: &mut Source<'_>) -
         let gives = if known.stdin { "gives" } else { "does not give" };
         return Err(refuse(format!("it {gives} its agents their items on standard input")));
     }
+    let names = known.env.keys().chain(spec.env.keys());
+    if let Some(name) = names.into_iter().find(|name| known.env.get(*name) != spec.env.get(*name)) {
+        let of = |spec: &Spec| spec.env.get(name).map_or("not set".to_owned(), |value| format!("{value:?}"));
+        let (known, given) = (of(&known), of(spec));
+        return Err(refuse(format!(
+            "in the environment of its agents `{name}` is {known}, and here it is {given}"
+        )));
+    }
     let submitted = read(source, |_, _| Ok(()))?;
     if job.digest.as_ref() != Some(&submitted.digest()) {
         return Err(refuse(difference(job, submitted.items)));

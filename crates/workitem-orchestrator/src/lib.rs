@@ -82,6 +82,7 @@ pub use observer::{Event, Observer, Outcome, Progress, Running};
 pub use orchestrator::{Options, Orchestrator, RunError, Summary};
 pub use process::{
     BadPath, FieldPath, GRACE, NoField, OUTPUT_LIMIT, ProcessAgent, RenderError, Template, TemplateError,
+    Variable,
 };
 pub use rate::Rate;
 pub use retry::{Backoff, Retry, Worth};

@@ -38,18 +38,22 @@ impl Rate {
 
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let unit = UNITS.into_iter().find(|(_, per)| *per == self.per);
-        match unit {
-            Some((unit, _)) => write!(f, "{}/{unit}", self.items),
+        let times = |unit: Duration| self.per.as_nanos() / unit.as_nanos();
+        let whole =
+            |unit: Duration| !self.per.is_zero() && self.per.as_nanos().is_multiple_of(unit.as_nanos());
+        match UNITS.into_iter().find(|(_, unit)| whole(*unit)) {
+            Some((name, unit)) if times(unit) == 1 => write!(f, "{}/{name}", self.items),
+            Some((name, unit)) => write!(f, "{}/{}{name}", self.items, times(unit)),
             None => write!(f, "{}/{:?}", self.items, self.per),
         }
     }
 }
 
+/// The largest first.
 const UNITS: [(&str, Duration); 4] = [
-    ("s", Duration::from_secs(1)),
-    ("m", Duration::from_mins(1)),
     ("h", Duration::from_hours(1)),
+    ("m", Duration::from_mins(1)),
+    ("s", Duration::from_secs(1)),
     ("ms", Duration::from_millis(1)),
 ];
 
@@ -119,7 +123,7 @@ mod tests {
 
     #[test]
     fn rates_are_read_as_they_are_written() {
-        for text in ["10/s", "30/m", "1/h", "1/250ms", "7/2s"] {
+        for text in ["10/s", "30/m", "1/h", "1/250ms", "7/2s", "1/1500ms", "2/90m"] {
             assert_eq!(text.parse::<Rate>().map(|rate| rate.to_string()).as_deref(), Ok(text));
         }
         assert_eq!("5/1000ms".parse::<Rate>().unwrap(), "5/s".parse().unwrap());

@@ -5,13 +5,22 @@ use std::num::NonZeroUsize;
 
 /// When a run stops by itself. It claims nothing more then and lets running agents finish, as
 /// [`Stop::drain`](crate::Stop::drain) does. Only items that this run gave up count: what is resumed starts anew.
-#[derive(Debug, Clone, Copy, Default, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct StopRules {
     /// Once so many items were given up.
     pub max_failures: Option<NonZeroUsize>,
     /// Once more than this share (0 to 1) of the items that were completed or given up was given up; not before there
-    /// are [`StopRules::RATE_AFTER`] of them.
+    /// are [`rate_after`](Self::rate_after) of them.
     pub max_failure_rate: Option<f64>,
+    /// Items that must be completed or given up before their share of failures says anything.
+    pub rate_after: usize,
+}
+
+impl Default for StopRules {
+    /// None.
+    fn default() -> Self {
+        Self { max_failures: None, max_failure_rate: None, rate_after: Self::RATE_AFTER }
+    }
 }
 
 /// The rule that stopped a run.
@@ -32,7 +41,7 @@ pub enum Rule {
 }
 
 impl StopRules {
-    /// Items that must be completed or given up before their share of failures says anything.
+    /// [`rate_after`](Self::rate_after), unless said otherwise.
     pub const RATE_AFTER: usize = 20;
 
     /// The rule that stops a run that has given up and completed so many items, if one does.
@@ -52,7 +61,7 @@ impl StopRules {
         let settled = given_up + completed;
         #[expect(clippy::cast_precision_loss, reason = "a share is not told to so many digits")]
         let too_many = |rate: f64| given_up as f64 > rate * settled as f64;
-        let fires = settled >= Self::RATE_AFTER && self.max_failure_rate.is_some_and(too_many);
+        let fires = settled >= self.rate_after && self.max_failure_rate.is_some_and(too_many);
         fires.then_some(Rule::MaxFailureRate { given_up, settled })
     }
 }
@@ -95,5 +104,8 @@ mod tests {
         let none = StopRules { max_failure_rate: Some(0.0), ..StopRules::default() };
         assert_eq!([none.fired(0, after), none.fired(1, after - 2)], [None, None]);
         assert!(none.fired(1, after).is_some());
+        let soon = StopRules { rate_after: 2, ..rules };
+        assert_eq!([soon.fired(1, 0), soon.fired(1, 1)], [None, None]);
+        assert!(soon.fired(2, 0).is_some());
     }
 }

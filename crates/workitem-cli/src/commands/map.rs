@@ -14,14 +14,17 @@ use crate::exit::Exit;
 use crate::input::{self, Format, Reader};
 use crate::report::Reporter;
 use crate::signals::Listener;
-use crate::spec::{RunSpec, Spec};
+use crate::spec::{RunSpec, Spec, by_name};
 use crate::submit::{self, Source, Submitted, job_for, lock};
 use crate::text::{plural, quoted};
 
 pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
     let template = template_of(&args.command)?;
-    let folder = std::env::current_dir()
-        .map_err(|error| Error::system(format!("failed to find the current folder: {error}")))?;
+    let folder = match &args.run.cwd {
+        Some(folder) => folder.clone(),
+        None => std::env::current_dir()
+            .map_err(|error| Error::system(format!("failed to find the current folder: {error}")))?,
+    };
     if folder.to_str().is_none() {
         // It is kept with the job, as JSON.
         let what = format!("no job can run in {}: the path of the folder is not UTF-8", folder.display());
@@ -35,6 +38,7 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
         named: args.job.is_some(),
         id_from: args.from.id_from.clone(),
         stdin: args.stdin,
+        env: by_name(&args.run.env),
         run,
     };
     if args.dry_run {
@@ -152,14 +156,21 @@ fn run_with(
     listener: &Listener,
 ) -> Result<Exit, Error> {
     let job = &orchestrator.job().clone();
-    let Spec { command, folder, run, stdin, named: _, id_from: _ } = Spec::of(job)?;
+    let spec = Spec::of(job)?;
+    let variables = spec.variables(&args.env)?;
+    let Spec { command, folder, run, stdin, env: _, named: _, id_from: _ } = spec;
     let run = run.with(args);
+    let folder = args.cwd.clone().unwrap_or(folder);
     if !folder.is_dir() {
         let what = format!("the folder {} in which job `{}` runs is gone", folder.display(), job.name);
         return Err(Error::system(what).next("make it again, then `workitem resume`"));
     }
-    let agent =
-        ProcessAgent::new(template_of(&command)?, folder).grace(run.grace()).feed_item(stdin).nice(run.nice);
+    let agent = ProcessAgent::new(template_of(&command)?, folder)
+        .environment(variables)
+        .feed_item(stdin)
+        .grace(run.grace())
+        .nice(run.nice)
+        .output_limit(run.output_limit());
     let stop = listener.stop.clone();
     let mut reporter =
         Reporter::start(store.clone(), job, args, run.keep_order, stop.clone(), &place.flag())?;

@@ -9,7 +9,11 @@ use std::process::Command;
 
 use rustix::process::Pid;
 
+use super::variable::Variable;
 use crate::agent::Task;
+
+/// With this begins the name of everything that says what an agent works on.
+pub(super) const OURS: &str = "WORKITEM_";
 
 const JOB: &str = "WORKITEM_JOB";
 const ID: &str = "WORKITEM_ID";
@@ -24,10 +28,16 @@ pub(super) const MAX_STRING: usize = 128 << 10;
 
 /// Gives `command` what every agent finds in its environment.
 ///
-/// What stands there otherwise is inherited, and `PATH` must not be touched: with a `PATH` of its own
-/// `Command` forks the whole process instead of using `posix_spawn`.
-pub(super) fn set(command: &mut Command, task: &Task<'_>, scratch: &Path) -> io::Result<Option<ItemFile>> {
+/// What stands there otherwise is inherited, but for `variables`. `PATH` is not touched unless one of them is: with a
+/// `PATH` of its own `Command` forks the whole process instead of using `posix_spawn`, if it has to look for the program.
+pub(super) fn set(
+    command: &mut Command,
+    variables: &[Variable],
+    task: &Task<'_>,
+    scratch: &Path,
+) -> io::Result<Option<ItemFile>> {
     command
+        .envs(variables.iter().map(|variable| (variable.name(), variable.value())))
         .env(JOB, task.job)
         .env(ID, task.item.as_str())
         .env(ATTEMPT, task.attempt.to_string())

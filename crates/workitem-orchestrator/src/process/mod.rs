@@ -24,6 +24,7 @@ mod running;
 mod template;
 #[cfg(test)]
 mod tests;
+mod variable;
 
 use std::ffi::OsString;
 use std::io;
@@ -42,6 +43,7 @@ use self::field::text_of;
 pub use self::field::{BadPath, FieldPath, NoField};
 pub(crate) use self::orphans::end_orphans;
 pub use self::template::{RenderError, Template, TemplateError};
+pub use self::variable::Variable;
 
 pub(crate) use self::capture::Capture;
 use self::describe::{ending, plain, with_last_line};
@@ -78,6 +80,7 @@ pub struct ProcessAgent {
     scratch: PathBuf,
     feeds_item: bool,
     nice: Option<i32>,
+    environment: Vec<Variable>,
 }
 
 impl ProcessAgent {
@@ -92,6 +95,7 @@ impl ProcessAgent {
             scratch,
             feeds_item: false,
             nice: None,
+            environment: Vec::new(),
         }
     }
 
@@ -128,6 +132,13 @@ impl ProcessAgent {
         Self { nice, ..self }
     }
 
+    /// What the command finds in its environment besides what the orchestrator has there. With a `PATH`, the command is
+    /// looked for there, and each start takes longer: it is a fork.
+    #[must_use]
+    pub fn environment(self, variables: Vec<Variable>) -> Self {
+        Self { environment: variables, ..self }
+    }
+
     /// The command.
     pub const fn template(&self) -> &Template {
         &self.template
@@ -158,8 +169,8 @@ impl ProcessAgent {
             .stdin(self.input(&item)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
-        let item_file =
-            environment::set(&mut command, task, &self.scratch).map_err(|error| self.no_item_file(&error))?;
+        let item_file = environment::set(&mut command, &self.environment, task, &self.scratch)
+            .map_err(|error| self.no_item_file(&error))?;
         if let Some(nice) = self.nice {
             // Of this thread, which starts nothing but agents; they inherit it.
             setpriority_process(None, nice).map_err(|errno| {
