@@ -42,5 +42,6 @@ mod record;
 mod rows;
 mod store;
 mod submit;
+mod upkeep;
 
 pub use open::SqliteStore;

@@ -21,7 +21,7 @@ const APPLICATION_ID: i64 = 0x7772_6B69;
 /// The schema this program writes.
 const SCHEMA_VERSION: i64 = 2;
 /// How long a writer waits for another process's transaction.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages in the write-ahead log before it is folded back into the file: 16 MiB.
 const CHECKPOINT_PAGES: i64 = 4_096;
 
@@ -117,6 +117,14 @@ impl SqliteStore {
             Ok(value)
         };
         transact().map_err(|failure: Failure| failure.while_doing(self.path_name(), what))
+    }
+
+    /// Runs what cannot be in a transaction.
+    pub(crate) fn with_writer<T>(
+        &self,
+        run: impl FnOnce(&Connection) -> Result<T, Failure>,
+    ) -> Result<T, Failure> {
+        run(&lock(&self.writer))
     }
 
     /// Runs `read` on one snapshot.

@@ -12,6 +12,21 @@ use rustix::process::geteuid;
 /// so must the link that leads to it: anybody else could have it lead anywhere.
 pub fn folder(path: &Path, owner: u32) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+    check(path, owner)
+}
+
+/// Whether there is such a folder; one that belongs to somebody else is an error.
+pub fn is_ours(path: &Path, owner: u32) -> io::Result<bool> {
+    match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        found => {
+            found?;
+            check(path, owner).map(|()| true)
+        }
+    }
+}
+
+fn check(path: &Path, owner: u32) -> io::Result<()> {
     let ours = [owner, geteuid().as_raw()];
     let is_foreign = |found: &Metadata| !ours.contains(&found.uid());
     match [fs::symlink_metadata(path)?, fs::metadata(path)?].iter().find(|found| is_foreign(found)) {

@@ -16,8 +16,8 @@ use crate::record::{Recorder, read_counts};
 use crate::{SqliteStore, claim, letters, lock, read, submit};
 
 impl SqliteStore {
-    fn lock_path(&self, job: &Job) -> PathBuf {
-        self.beside(".locks").join(job.id.to_string())
+    pub(crate) fn lock_path(&self, job: JobId) -> PathBuf {
+        self.beside(".locks").join(job.to_string())
     }
 }
 
@@ -45,11 +45,11 @@ impl Store for SqliteStore {
 
     fn delete_job(&self, job: JobId) -> Result<(), StoreError> {
         self.write("deleting a job", |tx| submit::delete(tx, job))?;
-        self.delete_blobs(job)
+        self.delete_rest(job)
     }
 
     fn lock_job(&self, job: &Job, runner: &Runner) -> Result<Box<dyn JobLock>, StoreError> {
-        let taken = lock::take(&self.lock_path(job), self.owner(), runner);
+        let taken = lock::take(&self.lock_path(job.id), self.owner(), runner);
         match taken.map_err(|error| self.file_error("locking a job", error))? {
             Ok(lock) => Ok(Box::new(lock)),
             Err(by) => Err(StoreError::Busy { job: job.name.clone(), by: by.to_string() }),
@@ -57,7 +57,7 @@ impl Store for SqliteStore {
     }
 
     fn running(&self, job: &Job) -> Result<Option<Runner>, StoreError> {
-        lock::look(&self.lock_path(job)).map_err(|error| self.file_error("looking at a job's lock", error))
+        lock::look(&self.lock_path(job.id)).map_err(|error| self.file_error("looking at a job's lock", error))
     }
 
     fn submit(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError> {

@@ -191,10 +191,8 @@ pub fn set_control(tx: &Transaction<'_>, id: JobId, control: Control, store: &st
     if set == 1 { Ok(()) } else { Err(no_job(id, store).into()) }
 }
 
+/// Deletes a job. What belonged to it is left for upkeep.
 pub fn delete(tx: &Transaction<'_>, job: JobId) -> Result<(), Failure> {
-    for table in ["items", "payloads", "history", "attempts", "skipped"] {
-        tx.execute(&format!("DELETE FROM {table} WHERE job = ?"), [job.0])?;
-    }
     tx.execute("DELETE FROM jobs WHERE id = ?", [job.0])?;
     Ok(())
 }

@@ -16,6 +16,7 @@ mod claims;
 mod jobs;
 mod letters;
 mod records;
+mod upkeep;
 
 use std::time::Duration;
 
@@ -32,6 +33,7 @@ pub use claims::*;
 pub use jobs::*;
 pub use letters::*;
 pub use records::*;
+pub use upkeep::*;
 
 /// The suite as a module `contract` of the caller, a test for each promise.
 #[macro_export]
@@ -79,6 +81,12 @@ macro_rules! contract_tests {
                 a_taken_successor_id_is_passed_over
                 a_dropped_letter_is_dealt_with_and_stays_what_it_is
                 verify_replays_a_mixed_job
+                a_job_last_changed_when_its_last_event_happened
+                a_job_weighs_what_it_holds
+                a_job_is_deleted_unless_it_has_changed
+                output_that_no_attempt_refers_to_is_swept
+                what_a_job_that_is_gone_has_left_is_swept
+                a_compacted_store_holds_what_it_held
             );
         }
     };

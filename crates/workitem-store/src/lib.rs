@@ -45,6 +45,7 @@
 //! | a loop over items | [`ClaimRequest`], [`Leased`] and its steps, [`Cause`] |
 //! | what a crash left | [`Store::lock_job`], then [`recover`] |
 //! | an audit | [`verify`] |
+//! | what is old, or belongs to nobody | [`Upkeep`] |
 //! | tests, and jobs that need no disk | [`MemoryStore`]; on disk is `SqliteStore` of `workitem-sqlite` |
 //! | whoever writes an engine | [`engine`], and the suite |
 //!
@@ -65,6 +66,7 @@ mod recover;
 mod rows;
 mod store;
 mod time;
+mod upkeep;
 mod verify;
 
 pub use cause::Cause;
@@ -81,4 +83,5 @@ pub use store::{
     ClaimRequest, ItemQuery, JobLock, MAX_ID, NewItem, NewJob, Outcome, Runner, Store, check_item,
 };
 pub use time::whole_micros;
+pub use upkeep::{Swept, Upkeep};
 pub use verify::{Audit, verify};

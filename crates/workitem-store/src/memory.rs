@@ -1,5 +1,7 @@
 //! A store that forgets everything when it is dropped: for tests, simulation, and jobs that need no disk.
 
+mod upkeep;
+
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Cursor, Read, Write};
 use std::ops::RangeInclusive;

@@ -11,7 +11,7 @@ use workitem_types::{ItemId, StatusKind};
 
 use crate::{
     Abandoned, AnyStep, AttemptRow, Blobs, Claims, Control, HistoryRow, ItemRow, Job, JobCounts, JobId,
-    LetterRow, MAX_PAYLOAD, Payload, Skipped, StoreError,
+    LetterRow, MAX_PAYLOAD, Payload, Skipped, StoreError, Upkeep,
 };
 
 /// Most bytes an item's id may have.
@@ -27,7 +27,7 @@ pub const MAX_ID: usize = 512;
 ///
 /// Every method reports [`StoreError`]: `Engine` and `Damaged` wherever the medium is touched, and what
 /// its own description names.
-pub trait Store: Blobs {
+pub trait Store: Blobs + Upkeep {
     /// The store's path or address, for messages.
     fn name(&self) -> String;
 
@@ -55,7 +55,8 @@ pub trait Store: Blobs {
     /// See [`Store`].
     fn jobs(&self) -> Result<Vec<Job>, StoreError>;
 
-    /// Forgets a job and everything that belongs to it.
+    /// Forgets a job and everything that belongs to it. The job is gone at once; what belonged to it may go bit by bit, so
+    /// that other writers need not wait, and what a crash leaves of it is for [`Upkeep::sweep_gone`].
     ///
     /// # Errors
     ///

@@ -11,11 +11,12 @@ use tempfile::TempDir;
 use super::{SqliteStore, lock};
 
 /// What may look at all rows of a job, or sort them.
-const WALKS: [&str; 11] = [
+const WALKS: [&str; 15] = [
     // These take one step, from an end of the index.
     "SELECT coalesce(max(seq), 0) FROM items",
     "SELECT run_at FROM items INDEXED BY items_due",
     "SELECT seq FROM sqlite_sequence",
+    "SELECT min(",
     // These want all that the index or the table has.
     "FROM items i INDEXED BY items_abandoned",
     "FROM skipped",
@@ -23,6 +24,9 @@ const WALKS: [&str; 11] = [
     "DELETE FROM",
     "SELECT seq FROM items t",
     "SELECT seq FROM payloads t",
+    "SELECT max(at) FROM history",
+    "SELECT coalesce(sum(octet_length",
+    "SELECT coalesce(sum(16 +",
     "SELECT status, count(*) FROM items",
     "SELECT count(*) FROM items l INDEXED BY items_dead",
 ];
