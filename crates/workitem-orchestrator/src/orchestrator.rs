@@ -5,7 +5,7 @@ use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{process, thread};
+use std::{env, process, thread};
 
 use crossbeam_channel::unbounded;
 use thiserror::Error;
@@ -20,7 +20,7 @@ use crate::agent::{Agent, Fault};
 use crate::clock;
 use crate::driver::Driver;
 use crate::observer::{Event, Observer};
-use crate::process::end_orphans;
+use crate::process::{end_orphans, remove_item_files};
 use crate::rate::Rate;
 use crate::retry::Retry;
 use crate::rules::{Rule, StopRules};
@@ -217,8 +217,13 @@ impl Orchestrator {
         })
     }
 
-    /// What is left of a predecessor: its agents are ended before any item of theirs can run again.
-    fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
+    /// Puts in order what an orchestrator that went away has left behind, as [`run`](Self::run) does first: its agents
+    /// are ended before any item of theirs can run again, and its items are interrupted.
+    ///
+    /// # Errors
+    ///
+    /// [`RunError::Orphans`] if agents could not be ended, [`RunError::Store`] if the store fails.
+    pub fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
         let mut attempts = HashSet::new();
         for abandoned in self.store.abandoned(self.job.id, MOST_ABANDONED, clock::now())? {
             if let Abandoned::Running { leased, .. } = abandoned {
@@ -229,7 +234,9 @@ impl Orchestrator {
         let orphans = if attempts.is_empty() {
             0
         } else {
-            end_orphans(&self.run_prefix(), &attempts).map_err(RunError::Orphans)?
+            let orphans = end_orphans(&self.run_prefix(), &attempts).map_err(RunError::Orphans)?;
+            remove_item_files(&env::temp_dir(), &self.run_prefix());
+            orphans
         };
         let retry = |item: &WorkItem<Failed>| options.retry.should_retry(item, Cause::Stranded);
         let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, clock::now())?;

@@ -48,7 +48,7 @@ pub(super) fn set(
         command.env(ITEM, json).env_remove(ITEM_FILE);
         return Ok(None);
     }
-    let file = ItemFile::create(scratch, json)?;
+    let file = ItemFile::create(scratch, task.run, json)?;
     command.env(ITEM_FILE, &file.path).env_remove(ITEM);
     Ok(Some(file))
 }
@@ -97,11 +97,12 @@ impl ItemFile {
         File::open(&self.path)
     }
 
-    pub(super) fn create(folder: &Path, text: &str) -> io::Result<Self> {
+    /// The run is in its name, so that what a dead one has left can be told from what is in use.
+    pub(super) fn create(folder: &Path, run: &str, text: &str) -> io::Result<Self> {
         // An agent may run in another folder.
         let folder = std::path::absolute(folder)?;
         loop {
-            let path = folder.join(format!("workitem-{:016x}.json", fastrand::u64(..)));
+            let path = folder.join(format!("workitem-{run}-{:016x}.json", fastrand::u64(..)));
             let mut file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
                 Ok(file) => file,
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -110,6 +111,18 @@ impl ItemFile {
             let created = Self { path };
             file.write_all(text.as_bytes())?;
             return Ok(created);
+        }
+    }
+}
+
+/// Removes the item files of runs whose `WORKITEM_RUN` starts with `prefix`, none of which has agents any more. What
+/// cannot be removed only takes up room.
+pub(crate) fn remove_item_files(folder: &Path, prefix: &str) {
+    let prefix = format!("workitem-{prefix}");
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        if name.to_str().is_some_and(|name| name.starts_with(&prefix)) {
+            let _ = fs::remove_file(entry.path());
         }
     }
 }

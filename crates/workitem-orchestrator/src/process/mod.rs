@@ -39,6 +39,7 @@ use serde_json::Value;
 use workitem_store::{AttemptOutput, BlobName, Cause, StreamKind};
 use workitem_types::{AgentResult, ItemId};
 
+pub(crate) use self::environment::remove_item_files;
 use self::field::text_of;
 pub use self::field::{BadPath, FieldPath, NoField};
 pub(crate) use self::orphans::end_orphans;
@@ -166,7 +167,7 @@ impl ProcessAgent {
             .args(arguments)
             .current_dir(&self.folder)
             .process_group(0)
-            .stdin(self.input(&item)?)
+            .stdin(self.input(task, &item)?)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped());
         let item_file = environment::set(&mut command, &self.environment, task, &self.scratch)
@@ -190,13 +191,13 @@ impl ProcessAgent {
     }
 
     /// What the command reads.
-    fn input(&self, item: &Value) -> Result<Stdio, NotStarted> {
+    fn input(&self, task: &Task<'_>, item: &Value) -> Result<Stdio, NotStarted> {
         if !self.feeds_item {
             return Ok(Stdio::null());
         }
         // A file and not a pipe: whether and when the command reads it is no concern of anybody's.
         let text = text_of(item) + "\n";
-        let file = ItemFile::create(&self.scratch, &text).and_then(|file| file.open());
+        let file = ItemFile::create(&self.scratch, task.run, &text).and_then(|file| file.open());
         Ok(file.map_err(|error| self.no_item_file(&error))?.into())
     }
 
