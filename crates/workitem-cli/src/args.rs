@@ -162,6 +162,11 @@ pub enum Command {
     /// Dead letters: items that were given up
     #[command(subcommand)]
     Dlq(DlqCommand),
+    /// Remove finished jobs that are old, and what belongs to nobody
+    ///
+    /// A job goes with its items, their history and output. One that is running, is not finished or has open dead
+    /// letters stays, unless said otherwise.
+    Gc(GcArgs),
     /// Replay the history of a job and audit the store
     Verify {
         /// The job
@@ -255,6 +260,29 @@ pub enum DlqCommand {
         #[arg(long, conflicts_with_all = ["items", "groups"])]
         all: bool,
     },
+}
+
+/// What is to be removed.
+#[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub struct GcArgs {
+    /// Only these jobs, whatever their age
+    pub jobs: Vec<String>,
+    /// Only jobs to which nothing has happened for so long
+    #[arg(long, value_name = "DUR", value_parser = duration, default_value = "30d", conflicts_with = "jobs")]
+    pub older_than: Duration,
+    /// Also jobs that are not finished; never one that is running
+    #[arg(long)]
+    pub unfinished: bool,
+    /// Also jobs with open dead letters
+    #[arg(long)]
+    pub with_letters: bool,
+    /// Say what would be removed, and remove nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print JSON, a job a line
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Which dead letters.

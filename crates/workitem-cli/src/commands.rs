@@ -1,6 +1,7 @@
 //! The commands, a file for each family.
 
 mod dlq;
+mod gc;
 mod inspect;
 mod map;
 mod meta;
@@ -42,6 +43,7 @@ pub fn execute(cli: Cli) -> Result<Exit, Error> {
         Command::Output { job } => output::output(&*place.open()?, &job),
         Command::Logs { job, item } => output::logs(&*place.open()?, &job, &item.into()),
         Command::Dlq(command) => dlq::dlq(&place, command),
+        Command::Gc(args) => gc::gc(&place, &args),
         Command::Verify { job, json } => inspect::verify(&*place.open()?, &job, json),
         Command::Machine { format } => meta::machine(format),
         Command::Completions { shell } => meta::completions(shell),

@@ -9,6 +9,7 @@ mod agents;
 mod book;
 mod control;
 mod crash;
+mod gc;
 mod hearing;
 mod letters;
 mod map;
