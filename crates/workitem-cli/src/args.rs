@@ -19,15 +19,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// The store: a file that holds jobs, items, history and output
-    #[arg(
-        long,
-        global = true,
-        value_name = "PATH",
-        env = "WORKITEM_STORE",
-        default_value = ".workitem/workitem.db"
-    )]
-    pub store: PathBuf,
+    /// The store: a file that holds jobs, items, history and output [default: .workitem/workitem.db]
+    #[arg(long, global = true, value_name = "PATH", env = "WORKITEM_STORE")]
+    pub store: Option<PathBuf>,
+
+    /// Defaults of options, as TOML [default: .workitem/config.toml, or workitem/config.toml in ~/.config]
+    #[arg(long, global = true, value_name = "FILE", env = "WORKITEM_CONFIG")]
+    pub config: Option<PathBuf>,
 
     /// Tell what goes on inside: each attempt, -vv also claims and writes, -vvv everything
     #[arg(long, short, global = true, action = ArgAction::Count)]
@@ -167,6 +165,12 @@ pub enum Command {
     /// A job goes with its items, their history and output. One that is running, is not finished or has open dead
     /// letters stays, unless said otherwise.
     Gc(GcArgs),
+    /// The config file that is in force, and each option's value with where it comes from
+    Config {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+    },
     /// Replay the history of a job and audit the store
     Verify {
         /// The job
@@ -198,6 +202,23 @@ impl Command {
             | Self::Resume { run, .. }
             | Self::Dlq(DlqCommand::Retry { run, .. }) => run.json,
             _ => false,
+        }
+    }
+
+    /// Whether it is about the program itself: it needs neither a store nor a config file, and a broken one is not in
+    /// its way.
+    pub const fn is_about_itself(&self) -> bool {
+        matches!(self, Self::Machine { .. } | Self::Completions { .. } | Self::Man)
+    }
+
+    /// Whether it says little, if that was said elsewhere. What prints JSON goes on doing so.
+    pub const fn hush(&mut self) {
+        match self {
+            Self::Map(MapArgs { run, .. })
+            | Self::Resume { run, .. }
+            | Self::Dlq(DlqCommand::Retry { run, .. }) => run.quiet |= !run.json,
+            Self::Add { quiet, .. } => *quiet = true,
+            _ => {}
         }
     }
 }
@@ -372,19 +393,19 @@ pub struct RunArgs {
     /// Crashes of the orchestrator or host an item may be there at [default: 10]
     #[arg(long, value_name = "N")]
     pub max_crashes: Option<usize>,
-    /// Start no more than so many attempts in a time, spread evenly: 10/s, 30/m, 1/250ms
+    /// Start no more than so many attempts in a time, spread evenly: 10/s, 30/m, 1/250ms [default: no limit]
     #[arg(long, value_name = "N/TIME")]
     pub rate: Option<Rate>,
     /// Pause so long between the starts of two attempts: 250ms is the same as --rate 1/250ms
     #[arg(long, value_name = "DUR", value_parser = delay, conflicts_with = "rate")]
     pub delay: Option<Rate>,
-    /// Be as nice to other processes: 19 takes only what they leave
+    /// Be as nice to other processes: 19 takes only what they leave [default: as `workitem` is]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(-20..=19), allow_negative_numbers = true)]
     pub nice: Option<i32>,
     /// How long one attempt may take: 30s, 1h 30m [default: for ever]
     #[arg(long, value_name = "DUR", value_parser = positive)]
     pub timeout: Option<Duration>,
-    /// Wait before another attempt, doubling each time, randomly shortened: 1s, 1s..1m
+    /// Wait before another attempt, doubling each time, randomly shortened: 1s, 1s..1m [default: none]
     #[arg(long, value_name = "DUR[..MAX]", value_parser = backoff)]
     pub backoff: Option<Backoff>,
     /// How long an agent may take to end after SIGTERM [default: 5s]

@@ -20,6 +20,7 @@ macro_rules! tell {
 
 mod args;
 mod commands;
+mod config;
 mod durations;
 mod error;
 mod exit;
@@ -38,12 +39,16 @@ mod views;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::parser::ValueSource;
+use clap::{CommandFactory, FromArgMatches};
 
 fn main() -> ExitCode {
-    let cli = args::Cli::parse();
-    let json = cli.command.tells_json();
-    match log::start(cli.verbose, json).and_then(|()| commands::execute(cli)) {
+    let matches = args::Cli::command().get_matches();
+    let cli = args::Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
+    let (json, verbose) = (cli.command.tells_json(), cli.verbose);
+    let by_flag = |option: &str| matches.value_source(option) == Some(ValueSource::CommandLine);
+    let execute = |()| commands::execute(cli, by_flag("store"), by_flag("config"));
+    match log::start(verbose, json).and_then(execute) {
         Ok(exit) => exit.into(),
         // A reader that has seen enough, such as `head`, ends the program without a word.
         Err(error) if error.is_unread() => exit::Exit::Ok.into(),

@@ -18,7 +18,8 @@ use crate::spec::{RunSpec, Spec, by_name};
 use crate::submit::{self, Source, Submitted, job_for, lock};
 use crate::text::{plural, quoted};
 
-pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
+/// Makes a job, or goes on with one. `defaults` hold for a job that is made.
+pub fn map(place: &Place, args: &MapArgs, defaults: &RunArgs) -> Result<Exit, Error> {
     let template = template_of(&args.command)?;
     let folder = match &args.run.cwd {
         Some(folder) => folder.clone(),
@@ -31,14 +32,14 @@ pub fn map(place: &Place, args: &MapArgs) -> Result<Exit, Error> {
         return Err(Error::usage(what));
     }
     let mut input = reader(&args.from, args.from.id_from.clone(), 0)?;
-    let run = RunSpec::default().with(&args.run);
+    let run = RunSpec::default().with(defaults).with(&args.run);
     let spec = Spec {
         command: args.command.clone(),
         folder,
         named: args.job.is_some(),
         id_from: args.from.id_from.clone(),
         stdin: args.stdin,
-        env: by_name(&args.run.env),
+        env: by_name(&[defaults.env.as_slice(), &args.run.env].concat()),
         run,
     };
     if args.dry_run {

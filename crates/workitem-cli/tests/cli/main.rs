@@ -7,6 +7,7 @@
 
 mod agents;
 mod book;
+mod config;
 mod control;
 mod crash;
 mod gc;

@@ -101,6 +101,8 @@ impl Workshop {
             .current_dir(self.path("work"))
             .env(MARK, &self.mark)
             .env("TMPDIR", self.path("tmp"))
+            // Not what whoever runs the tests has for themselves.
+            .env("XDG_CONFIG_HOME", self.file("xdg"))
             .env("PATH", format!("{}:{path}", self.path("bin").display()));
         command
     }
