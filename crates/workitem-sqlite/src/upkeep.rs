@@ -13,6 +13,7 @@ use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use workitem_store::{BlobName, Job, JobCounts, JobId, Store, StoreError, StreamKind, Swept, Upkeep};
 
 use crate::error::Failure;
+use crate::open::BUSY_TIMEOUT;
 use crate::record::read_counts;
 use crate::rows::time;
 use crate::{SqliteStore, lock, private, submit};
@@ -93,15 +94,15 @@ impl Upkeep for SqliteStore {
     }
 
     fn compact(&self) -> Result<bool, StoreError> {
-        for job in self.jobs()? {
-            if self.running(&job)?.is_some() {
+        let compacted = self.with_writer(has_room).and_then(|has_room| {
+            if has_room && self.is_anything_running()? {
                 return Ok(false);
             }
-        }
-        let compacted = self.with_writer(compact);
+            self.with_writer(|connection| compact(connection, has_room)).map(|()| true)
+        });
         match compacted {
             Err(failure) if failure.is_busy() => Ok(false),
-            compacted => compacted.map(|()| true).map_err(|failure| {
+            compacted => compacted.map_err(|failure| {
                 failure.while_doing(self.path_name(), "giving free room back to the file system")
             }),
         }
@@ -143,6 +144,15 @@ impl SqliteStore {
         })?;
         rest += rows;
         Ok(rest)
+    }
+
+    fn is_anything_running(&self) -> Result<bool, StoreError> {
+        for job in self.jobs()? {
+            if self.running(&job)?.is_some() {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// What stands in a folder beside the store's file, or in that of a job in it, under names that mean something.
@@ -189,7 +199,10 @@ impl SqliteStore {
 }
 
 fn weight(tx: &Transaction<'_>, job: JobId) -> Result<u64, Failure> {
+    // What a row takes up besides, in its table and the indexes, is a guess.
     let sums = [
+        "SELECT coalesce(sum(48 + 2 * octet_length(id) + coalesce(octet_length(text), 0)
+         + coalesce(octet_length(result), 0)), 0) FROM items WHERE job = ?",
         "SELECT coalesce(sum(octet_length(payload)), 0) FROM payloads WHERE job = ?",
         "SELECT coalesce(sum(16 + coalesce(octet_length(payload), 0)), 0) FROM history WHERE job = ?",
         "SELECT coalesce(sum(octet_length(stdout) + octet_length(stderr) + coalesce(stdout_blob, 0)
@@ -252,16 +265,21 @@ fn delete_some(tx: &Transaction<'_>, job: JobId, table: &str, count: &str) -> Re
     Ok(true)
 }
 
-/// Writes the file anew without its free pages, if they are a tenth of it or more, and cuts the write-ahead log to
-/// nothing. Readers go on meanwhile.
-fn compact(connection: &Connection) -> Result<(), Failure> {
+/// Whether a tenth of the file or more is free pages.
+fn has_room(connection: &Connection) -> Result<bool, Failure> {
     let pages = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let free = pages("freelist_count")?;
-    if free > 0 && free * 10 >= pages("page_count")? {
+    Ok(free > 0 && free * 10 >= pages("page_count")?)
+}
+
+/// Writes the file anew without its free pages, if that is worth it, and cuts the write-ahead log to nothing. Readers go
+/// on meanwhile.
+fn compact(connection: &Connection, has_room: bool) -> Result<(), Failure> {
+    if has_room {
         connection.execute_batch("VACUUM")?;
     }
     connection.busy_timeout(PATIENCE)?;
     let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
-    connection.busy_timeout(crate::open::BUSY_TIMEOUT)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(cut?)
 }

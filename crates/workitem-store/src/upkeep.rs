@@ -53,8 +53,8 @@ pub trait Upkeep {
     /// See [`Upkeep`].
     fn sweep_gone(&self, remove: bool) -> Result<Swept, StoreError>;
 
-    /// Gives room that is free within the store back to its medium. `false` if that must wait, because somebody else is
-    /// at work and would have to.
+    /// Gives room that is free within the store back to its medium, if there is so much that it is worth it. `false` if
+    /// that must wait, because somebody else is at work and would have to.
     ///
     /// # Errors
     ///

@@ -110,7 +110,8 @@ fn jobs_that_are_named_are_removed_whatever_their_age_all_of_them_or_none() {
 #[test]
 fn a_job_that_is_running_stays_and_its_output_too() {
     let shop = Workshop::new();
-    shop.run(&["map", "--job", "done", "--", "echo", "{}"], lines(1..=5)).exits(0);
+    let room = lines((1..=5).map(|_| "x".repeat(50_000)));
+    shop.run(&["map", "--job", "done", "--", "true"], room).exits(0);
     shop.script("agent", "head -c 100000 /dev/zero; touch started; until [ -e go ]; do sleep 0.02; done");
     let run = shop.spawn(&["map", "--job", "busy", "--", "./agent"], "1\n");
     let partial = ".workitem/workitem.db.output/2/1-1.stdout";

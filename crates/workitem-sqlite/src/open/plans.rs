@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use super::{SqliteStore, lock};
 
 /// What may look at all rows of a job, or sort them.
-const WALKS: [&str; 15] = [
+const WALKS: [&str; 16] = [
     // These take one step, from an end of the index.
     "SELECT coalesce(max(seq), 0) FROM items",
     "SELECT run_at FROM items INDEXED BY items_due",
@@ -27,6 +27,7 @@ const WALKS: [&str; 15] = [
     "SELECT max(at) FROM history",
     "SELECT coalesce(sum(octet_length",
     "SELECT coalesce(sum(16 +",
+    "SELECT coalesce(sum(48 +",
     "SELECT status, count(*) FROM items",
     "SELECT count(*) FROM items l INDEXED BY items_dead",
 ];
