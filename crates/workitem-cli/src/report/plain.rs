@@ -15,7 +15,7 @@ use crate::text::{one_line, plural, quoted};
 const TOLD: usize = 10;
 /// Slowest items told, and how slow the slowest must be to be worth it.
 const SLOWEST: usize = 3;
-const SLOW: Duration = Duration::from_secs(1);
+const SLOW: Duration = Duration::from_secs(3);
 /// How often to tell how far it is.
 const EVERY: Duration = Duration::from_secs(10);
 
