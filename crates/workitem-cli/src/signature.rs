@@ -74,7 +74,10 @@ fn signature(error: &str, id: &ItemId, payload: &Value) -> String {
     texts(payload, &mut own);
     // A longer text first: it may have a shorter one in it.
     own.sort_by_key(|text| std::cmp::Reverse(text.len()));
-    for text in own.into_iter().filter(|text| text.chars().count() >= SHORTEST) {
+    // What is one number stays one, as it is where the item is too short to be looked for.
+    let is_told =
+        |text: &str| text.chars().count() >= SHORTEST && without_numbers(text) != NUMBER.to_string();
+    for text in own.into_iter().filter(|text| is_told(text)) {
         said = without_text(&said, text);
     }
     let said = without_numbers(&said);
@@ -164,10 +167,16 @@ mod tests {
         assert_signature("exit 1: http://a.b/c has no news", &page, "exit 1: {} has no {}");
         assert_signature("exit 1: a b c", &json!("b"), "exit 1: a b c");
         assert_signature("exit 1: cat, concat, cat", &json!("cat"), "exit 1: {}, concat, {}");
-        assert_signature("exit 1: 17 of 2176", &json!(null), "exit 1: {} of #");
+        assert_signature("exit 1: 17 of 2176", &json!(null), "exit 1: # of #");
         assert_eq!(signature("no user alice", &"alice".into(), &json!(null)), "no user {}");
         assert_signature("exit 1: größe 5 überschritten…", &json!("x"), "exit 1: größe # überschritten…");
         assert_signature("", &json!(""), "");
+    }
+
+    #[test]
+    fn numbered_items_are_alike_however_long_their_numbers_are() {
+        let said = |item: &str| signature(&format!("exit 2: /data/{item}.txt"), &item.into(), &json!(item));
+        assert_eq!(["1", "12", "123"].map(said), ["exit 2: /data/#.txt"; 3]);
     }
 
     #[test]
