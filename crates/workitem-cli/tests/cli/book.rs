@@ -44,6 +44,7 @@ pages! {
     architecture: "ARCHITECTURE.md"
     contributing: "CONTRIBUTING.md"
     benchmarks: "docs/benchmarks.md"
+    job_benchmarks: "docs/job-benchmarks.md"
     cli: "docs/cli.md"
     comparison: "docs/comparison.md"
     compile_fail: "docs/compile-fail.md"
