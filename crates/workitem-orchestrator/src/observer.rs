@@ -127,3 +127,25 @@ pub struct Running {
     /// Since when.
     pub since: Instant,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_says_nothing_of_it_is_not_told_how_far_a_run_is() {
+        assert_eq!(().every(), None);
+    }
+
+    #[test]
+    fn each_outcome_has_its_word() {
+        let outcomes = [
+            Outcome::Completed,
+            Outcome::Retrying { error: "", cause: None, run_at: None },
+            Outcome::DeadLettered { error: "", cause: None },
+            Outcome::Interrupted,
+        ];
+        let words = ["completed", "retrying", "dead-lettered", "interrupted"];
+        assert_eq!(outcomes.map(|outcome| outcome.word()), words);
+    }
+}

@@ -86,7 +86,7 @@ mod tests {
     #[test]
     fn about_fifty_milliseconds_of_work_are_held_from_early_on() {
         for (ended, micros, expected) in
-            [(20, 1_000, 50), (5_000, 1_000, 50), (2_000, 500, 100), (3, 120_000, 0)]
+            [(20, 1_000, 50), (5_000, 1_000, 50), (2_000, 500, 100), (1_000, 3_000, 16), (3, 120_000, 0)]
         {
             let (pace, now) = steady(ended, micros);
             let ahead = pace.ahead(now);
@@ -104,6 +104,17 @@ mod tests {
             pace.ended(started + Duration::from_millis(120), Duration::from_millis(120));
             assert_eq!(pace.ahead(started + Duration::from_millis(120)), 0, "{slots}");
         }
+    }
+
+    #[test]
+    fn a_slow_attempt_among_quick_ones_is_remembered_for_a_while() {
+        let (mut pace, mut now) = steady(100, 1_000);
+        pace.ended(now, Duration::from_secs(10));
+        for _ in 0..10 {
+            now += Duration::from_millis(1);
+            pace.ended(now, Duration::from_millis(1));
+        }
+        assert_eq!(pace.ahead(now), 0);
     }
 
     #[test]

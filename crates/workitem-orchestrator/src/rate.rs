@@ -170,4 +170,12 @@ mod tests {
         assert_eq!(starts.ready(later), 0);
         assert!(starts.wait(later) <= Duration::from_millis(10));
     }
+
+    #[test]
+    fn of_a_high_rate_what_is_due_by_now_is_ready() {
+        let now = Instant::now();
+        let starts = Starts::new("100/s".parse().unwrap(), now);
+        let ready = [0, 9, 35, 99, 1_000].map(|late| starts.ready(now + Duration::from_millis(late)));
+        assert_eq!(ready, [1, 1, 4, 10, 10]);
+    }
 }

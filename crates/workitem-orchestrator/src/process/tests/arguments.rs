@@ -1,6 +1,7 @@
 //! What an agent gets: its arguments, its environment, its standard input.
 
 use std::fs;
+use std::time::Duration;
 
 use serde_json::json;
 use tempfile::tempdir;
@@ -127,4 +128,24 @@ fn it_runs_in_its_folder() {
     let template = Template::parse(["sh", "-c", "touch here"].map(Into::into).into()).unwrap();
     stdout(&Bench::new("x"), &ProcessAgent::new(template, folder.path()));
     assert!(folder.path().join("here").exists());
+}
+
+#[test]
+fn it_has_the_variables_it_was_given() {
+    let given = sh("printf %s \"$MODE\"").environment(vec!["MODE=a=b".parse().unwrap()]);
+    assert_eq!(stdout(&Bench::new("x"), &given), b"a=b");
+}
+
+#[test]
+fn what_cannot_be_an_argument_is_known_before() {
+    let checked = |agent: ProcessAgent| agent.check(&"item-7".into(), &json!("a\0b")).is_ok();
+    assert!(checked(sh("true")) && !checked(agent(&["true", "{}"])));
+}
+
+#[test]
+fn an_agent_is_as_it_was_told_to_be() {
+    let told = sh("true").grace(Duration::from_secs(9)).output_limit(7).scratch("/scratch").nice(Some(3));
+    let ProcessAgent { grace, output_limit, scratch, feeds_item, nice, .. } = told.feed_item(true);
+    assert_eq!((grace, output_limit, nice), (Duration::from_secs(9), 7, Some(3)));
+    assert_eq!((scratch.to_str(), feeds_item), (Some("/scratch"), true));
 }

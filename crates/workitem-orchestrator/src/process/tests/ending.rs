@@ -2,14 +2,17 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::os::unix::process::ExitStatusExt;
+use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use rustix::io::Errno;
 use tempfile::tempdir;
 use workitem_store::Cause;
 
 use super::{agent, alive, end_attempt, eventually, failure, run, sh, stdout};
 use crate::agent::How;
-use crate::process::{ProcessAgent, Template};
+use crate::process::{ProcessAgent, Template, is_of_the_terminal, is_want_of_room};
 use crate::testing::Bench;
 
 #[test]
@@ -88,4 +91,19 @@ fn a_daemon_is_let_be_and_holds_nothing_up() {
     assert_eq!(stdout(&bench, &quiet), b"done\n");
     eventually("the daemon lives", || alive(&bench) == 1);
     assert_eq!(end_attempt(&bench), 1);
+}
+
+#[test]
+fn want_of_room_is_told_from_what_is_wrong_with_a_command() {
+    for errno in [Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM] {
+        assert!(is_want_of_room(&errno.into()), "{errno}");
+    }
+    assert!(!is_want_of_room(&Errno::NOENT.into()) && !is_want_of_room(&std::io::Error::other("odd")));
+}
+
+#[test]
+fn only_ctrl_c_and_a_hangup_come_from_the_terminal() {
+    let [killed, failed] = [9, 7 << 8].map(ExitStatus::from_raw);
+    assert!(!is_of_the_terminal(killed) && !is_of_the_terminal(failed));
+    assert!([1, 2].map(ExitStatus::from_raw).into_iter().all(is_of_the_terminal));
 }
