@@ -108,4 +108,12 @@ mod tests {
         assert_eq!([soon.fired(1, 0), soon.fired(1, 1)], [None, None]);
         assert!(soon.fired(2, 0).is_some());
     }
+
+    #[test]
+    fn a_rule_says_why_it_fired() {
+        let told = [1, 3].map(|given_up| Rule::MaxFailures { given_up }.to_string());
+        assert_eq!(told, ["an item was given up", "3 items were given up"]);
+        let rate = Rule::MaxFailureRate { given_up: 21, settled: 100 };
+        assert_eq!(rate.to_string(), "21 of 100 items were given up");
+    }
 }

@@ -87,3 +87,24 @@ impl Stop {
         let _ = self.0.wake.0.try_send(());
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cancel::Stage;
+
+    #[test]
+    fn each_way_to_stop_is_told_and_none_takes_back_a_firmer_one() {
+        let stop = Stop::new().unwrap();
+        let told = || (stop.stopping(), stop.cancel().stage(), stop.woken().try_recv().is_ok());
+        assert_eq!(told(), (Stopping::No, Stage::None, false));
+        stop.drain();
+        assert_eq!(told(), (Stopping::Drain, Stage::None, true));
+        stop.clone().interrupt();
+        assert_eq!(told(), (Stopping::Interrupt, Stage::Terminate, true));
+        stop.kill();
+        assert_eq!(told(), (Stopping::Kill, Stage::Kill, true));
+        stop.drain();
+        assert_eq!(told(), (Stopping::Kill, Stage::Kill, true));
+    }
+}
