@@ -3,6 +3,7 @@
 //! - `test` runs everything that must hold;
 //! - `prove` runs the tests of the proof and lets them look further;
 //! - `peers` runs the machine beside the original;
+//! - `torture` kills, starves and fails the program, and sees whether work is lost or doubled;
 //! - `mutants` breaks the code, and sees whether a test notices;
 //! - `codegen` writes what is generated from the seven rows, or checks that it is up to date;
 //! - `docs` builds the book and the documentation of the crates;
@@ -20,6 +21,7 @@ mod recording;
 mod test;
 mod tidy;
 mod tools;
+mod torture;
 
 use std::env;
 use std::fmt;
@@ -75,6 +77,8 @@ enum Command {
         #[arg(last = true)]
         arguments: Vec<String>,
     },
+    /// Try to make the program lose work or double it, and write down in docs/reliability.md what came of it.
+    Torture(torture::Torture),
     /// Check dependency edges, the trusted base, and habits of the code.
     Tidy,
 }
@@ -104,6 +108,7 @@ fn run(command: &Command, root: &Path) -> Result<()> {
         Command::Docs => docs::run(root),
         Command::Recording => recording::run(root),
         Command::Bench(bench) => bench::run(root, bench),
+        Command::Torture(torture) => torture::run(root, torture),
         Command::Tidy => report("tidy", &tidy::check(root)?),
     }
 }

@@ -23,6 +23,7 @@ pages! {
     FirstJob: "../../../docs/first-job.md"
     Problem: "../../../docs/problem.md"
     Proof: "../../../docs/proof.md"
+    Reliability: "../../../docs/reliability.md"
     Store: "../../../docs/store.md"
     Tour: "../../../docs/tour.md"
     Transitions: "../../../docs/transitions.md"

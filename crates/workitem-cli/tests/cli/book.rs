@@ -54,6 +54,7 @@ pages! {
     first_job: "docs/first-job.md"
     problem: "docs/problem.md"
     proof: "docs/proof.md"
+    reliability: "docs/reliability.md"
     store: "docs/store.md"
     tour: "docs/tour.md"
     transitions: "docs/transitions.md"

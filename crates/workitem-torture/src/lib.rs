@@ -1,0 +1,15 @@
+//! Tries to break the promise: **run at least once, recorded exactly once, nothing acknowledged is ever lost.**
+//!
+//! Each torture is a module and a subcommand of the program `workitem-torture`. It drives the real program or the real
+//! store, does something terrible to it, and asks the one [`checker`] what is wrong now. Its plan comes from a seed,
+//! which it prints, and `--seed` makes the same plan again. A small share of each runs as a test of `workitem-cli`;
+//! `cargo xtask torture NAME` runs the whole of it and writes its part of docs/reliability.md from the [`Report`].
+//!
+//! - [`checker`] says which promises a store breaks.
+//!
+//! Not published.
+
+pub mod checker;
+mod report;
+
+pub use report::Report;

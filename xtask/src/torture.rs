@@ -1,0 +1,165 @@
+//! `cargo xtask torture NAME`: builds the program and what tortures it, optimized, lets it do so, and writes down what
+//! came of it.
+//!
+//! Each torture owns a part of docs/reliability.md, between `<!-- torture NAME -->` and `<!-- end NAME -->`. It is made
+//! of the report that the torture prints as its last line, and of nothing else. A new one goes before the heading
+//! [`BY_HAND`], below which the page is written by people.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+use serde::Deserialize;
+
+use crate::cargo;
+use crate::test::read_output;
+use crate::tools::{Package, debian, target};
+
+/// The page, below the workspace.
+const PAGE: &str = "docs/reliability.md";
+/// Where the part begins that is written by hand.
+const BY_HAND: &str = "## Bugs found on the way";
+
+/// What tortures start.
+const RACK: &[Package] = &[Package { program: "strace", names: &["strace"] }];
+
+#[derive(Args)]
+pub struct Torture {
+    /// Leave docs/reliability.md as it is.
+    #[arg(long)]
+    no_page: bool,
+    /// Which one; `list` to see them.
+    name: String,
+    /// What it is told, such as `--seed 42`.
+    #[arg(allow_hyphen_values = true, trailing_var_arg = true)]
+    arguments: Vec<String>,
+}
+
+/// What a torture says at its end: `Report` of `workitem-torture`.
+#[derive(Debug, Deserialize)]
+struct Report {
+    torture: String,
+    ran: u64,
+    found: u64,
+    seed: u64,
+    seconds: f64,
+    text: String,
+}
+
+pub fn run(root: &Path, torture: &Torture) -> Result<()> {
+    debian(RACK)?;
+    let ours = ["build", "--release", "--package", "workitem-cli", "--package", "workitem-torture"];
+    ensure!(cargo(root).args(ours).status()?.success(), "the release build failed");
+    let mut command = Command::new(target(root).join("release/workitem-torture"));
+    if torture.name == "list" {
+        command.arg("--help").status()?;
+        return Ok(());
+    }
+    let mut last = String::new();
+    let status =
+        read_output(command.arg(&torture.name).args(&torture.arguments), |line| line.clone_into(&mut last))?;
+    let Ok(report) = serde_json::from_str::<Report>(&last) else {
+        bail!("torture {} ended without a report: {status}", torture.name);
+    };
+    if !torture.no_page {
+        let path = root.join(PAGE);
+        let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
+        fs::write(&path, merged(&page, &report)?).with_context(|| format!("cannot write {PAGE}"))?;
+    }
+    ensure!(report.found == 0, "torture {} found {}; what it said is above", report.torture, report.found);
+    ensure!(status.success(), "torture {}: {status}", report.torture);
+    Ok(())
+}
+
+/// The page with the part of one torture made anew.
+fn merged(page: &str, report: &Report) -> Result<String> {
+    let name = &report.torture;
+    let (begin, end) = (format!("<!-- torture {name} -->\n"), format!("<!-- end {name} -->\n"));
+    let part = format!("{begin}\n{}\n{end}", part(report));
+    if let Some((before, rest)) = page.split_once(&begin) {
+        let (_old, after) =
+            rest.split_once(&end).with_context(|| format!("{PAGE} has no `{}`", end.trim()))?;
+        return Ok(format!("{before}{part}{after}"));
+    }
+    let (before, after) =
+        page.split_once(BY_HAND).with_context(|| format!("{PAGE} has no heading `{BY_HAND}`"))?;
+    Ok(format!("{before}{part}\n{BY_HAND}{after}"))
+}
+
+fn part(report: &Report) -> String {
+    let Report { torture, ran, found, seed, seconds, text } = report;
+    let found = match found {
+        0 => "nothing".to_owned(),
+        1 => "**1 violation**".to_owned(),
+        n => format!("**{n} violations**"),
+    };
+    let took = match seconds {
+        seconds if *seconds < 120.0 => format!("{seconds:.0} s"),
+        seconds if *seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
+        seconds => format!("{:.1} h", seconds / 3_600.0),
+    };
+    let again = format!("cargo xtask torture {torture} --seed {seed}");
+    format!(
+        "## {torture}\n\n| ran | found | took | again |\n|---|---|---|---|\n\
+         | {} | {found} | {took} | `{again}` |\n\n{}\n",
+        thousands(*ran),
+        text.trim_end(),
+    )
+}
+
+/// 12,345.
+fn thousands(n: u64) -> String {
+    let digits = n.to_string();
+    let mut text = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(torture: &str, ran: u64) -> Report {
+        let text = "Killed.".to_owned();
+        Report { torture: torture.to_owned(), ran, found: 0, seed: 7, seconds: 61.2, text }
+    }
+
+    #[test]
+    fn a_part_is_made_anew_where_it_stands_and_a_new_one_before_what_is_written_by_hand() {
+        let page = "# Reliability\n\nWords.\n\n## Bugs found on the way\n\nNone.\n";
+        let once = merged(page, &report("kills", 1_000)).unwrap();
+        let twice = merged(&once, &report("points", 2)).unwrap();
+        let thrice = merged(&twice, &report("kills", 12_345)).unwrap();
+        let table = "| ran | found | took | again |\n|---|---|---|---|\n";
+        let part = |name: &str, ran: &str| {
+            format!(
+                "<!-- torture {name} -->\n\n## {name}\n\n{table}| {ran} | nothing | 61 s | \
+                 `cargo xtask torture {name} --seed 7` |\n\nKilled.\n\n<!-- end {name} -->\n"
+            )
+        };
+        let expected = format!(
+            "# Reliability\n\nWords.\n\n{}\n{}\n## Bugs found on the way\n\nNone.\n",
+            part("kills", "12,345"),
+            part("points", "2")
+        );
+        assert_eq!(thrice, expected);
+    }
+
+    #[test]
+    fn a_page_that_it_would_spoil_is_refused() {
+        assert!(merged("# Reliability\n", &report("kills", 1)).is_err());
+        assert!(merged("<!-- torture kills -->\n\n## Bugs found on the way\n", &report("kills", 1)).is_err());
+    }
+
+    #[test]
+    fn what_was_found_is_loud() {
+        assert!(part(&Report { found: 2, ..report("kills", 1) }).contains("**2 violations**"));
+    }
+}
