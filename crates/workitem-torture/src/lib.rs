@@ -5,11 +5,16 @@
 //! which it prints, and `--seed` makes the same plan again. A small share of each runs as a test of `workitem-cli`;
 //! `cargo xtask torture NAME` runs the whole of it and writes its part of docs/reliability.md from the [`Report`].
 //!
-//! - [`checker`] says which promises a store breaks.
+//! - [`checker`] says which promises a store breaks;
+//! - [`kills`] is `kill -9` at random moments;
+//! - [`heard`] and [`place`] are runs of the program and what they have acknowledged.
 //!
 //! Not published.
 
 pub mod checker;
+pub mod heard;
+pub mod kills;
+pub mod place;
 mod report;
 
 pub use report::Report;

@@ -2,13 +2,14 @@
 //! It exits with 1 if it found something. `cargo xtask torture NAME` builds it, beside the program that it drives.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::env;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
-use workitem_torture::Report;
+use clap::{Args, Parser};
 use workitem_torture::checker::{Moment, check};
+use workitem_torture::{Report, kills};
 
 #[derive(Parser)]
 enum Torture {
@@ -17,17 +18,59 @@ enum Torture {
         /// The store's file. Nobody may be using it.
         store: PathBuf,
     },
+    /// `kill -9` at random moments.
+    Kills {
+        /// Kills, at least.
+        #[arg(long, default_value_t = 10_000)]
+        kills: u64,
+        /// Stores that are in use at the same time; in each are two jobs.
+        #[arg(long, default_value_t = 3)]
+        stores: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+#[derive(Args)]
+struct Common {
+    /// Where random choices begin: makes the same plan again.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Where stores are made; where temporary files are, if nothing is said.
+    #[arg(long)]
+    folder: Option<PathBuf>,
+    /// The program; the one beside this one, if nothing is said.
+    #[arg(long)]
+    program: Option<PathBuf>,
+}
+
+impl Common {
+    fn seed(&self) -> u64 {
+        // Short enough to be typed.
+        self.seed.unwrap_or_else(|| fastrand::u64(..1_000_000))
+    }
+
+    fn program(&self) -> Result<PathBuf> {
+        match &self.program {
+            Some(program) => Ok(program.canonicalize()?),
+            None => Ok(env::current_exe()?.with_file_name("workitem")),
+        }
+    }
 }
 
 fn main() -> Result<ExitCode> {
     let report = match Torture::parse() {
         Torture::Check { store } => look(&store)?,
+        Torture::Kills { kills, stores, common } => {
+            let (program, seed) = (common.program()?, common.seed());
+            kills::run(&kills::Options { program, kills, seed, stores, folder: common.folder })?
+        }
     };
     println!("{report}");
     Ok(if report.found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn look(store: &std::path::Path) -> Result<Report> {
+fn look(store: &Path) -> Result<Report> {
     let found = check(store, &BTreeMap::new(), Moment::Cut).context("the store cannot be checked")?;
     for violation in &found {
         eprintln!("{violation}");

@@ -17,6 +17,7 @@ mod map;
 mod reading;
 mod stop;
 mod store;
+mod torture;
 mod usage;
 mod verify;
 mod workshop;

@@ -1,0 +1,29 @@
+//! A share of every torture: what a run of the tests can afford. `cargo xtask torture NAME` runs the whole of each.
+//!
+//! `WORKITEM_TORTURE_SEED` makes the same plans again.
+
+use std::path::PathBuf;
+
+use workitem_torture::{Report, kills};
+
+fn program() -> PathBuf {
+    env!("CARGO_BIN_EXE_workitem").into()
+}
+
+fn seed() -> u64 {
+    let given = std::env::var("WORKITEM_TORTURE_SEED").ok();
+    given.map_or_else(|| fastrand::u64(..1_000_000), |seed| seed.parse().unwrap())
+}
+
+#[track_caller]
+fn finds_nothing(report: &Report) {
+    let Report { torture, ran, found, seed, .. } = report;
+    assert_eq!(*found, 0, "torture {torture}, seed {seed}, found something; it is said above");
+    assert!(*ran > 0, "torture {torture} did nothing");
+}
+
+#[test]
+fn a_hundred_kills_lose_nothing() {
+    let options = kills::Options { program: program(), kills: 100, seed: seed(), stores: 2, folder: None };
+    finds_nothing(&kills::run(&options).unwrap());
+}
