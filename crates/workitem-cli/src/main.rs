@@ -14,7 +14,11 @@
 macro_rules! tell {
     ($($what:tt)*) => {{
         use std::io::Write as _;
-        let _ = writeln!(std::io::stderr(), $($what)*);
+        // In one piece: standard error is not buffered, so that a line in several could be cut off within, or be mixed
+        // with those of others.
+        let mut line = format!($($what)*);
+        line.push('\n');
+        let _ = std::io::stderr().write_all(line.as_bytes());
     }};
 }
 

@@ -1,5 +1,11 @@
 //! Hearing what goes on inside: `-v` and `WORKITEM_LOG`.
 
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixDatagram;
+use std::process::Stdio;
+use std::time::Duration;
+
 use serde_json::Value;
 
 use crate::workshop::{Output, Workshop, lines};
@@ -49,4 +55,34 @@ fn with_json_what_is_told_is_json_too() {
     assert_eq!((&started["level"], &started["item"]), (&"DEBUG".into(), &"1".into()));
     assert!(started["span"]["job"].is_string() && started["timestamp"].is_string(), "{started}");
     assert!(events.iter().any(|event| event["event"] == "summary"));
+}
+
+#[test]
+fn a_line_is_said_whole_or_not_at_all() {
+    let shop = Workshop::new();
+    // On such a socket every write is a message of its own: what is said in two writes can be cut between them.
+    let (said, hears) = UnixDatagram::pair().unwrap();
+    let mut command = shop.command("workitem");
+    command.args(["map", "--job", "job", "--json", "--", "sh", "-c", "exit 1"]);
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(OwnedFd::from(said));
+    let mut run = command.spawn().unwrap();
+    drop(command);
+    run.stdin.take().unwrap().write_all(b"1\n2\n").unwrap();
+    hears.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    let (mut message, mut messages) = (vec![0; 1 << 16], 0);
+    loop {
+        let ended = run.try_wait().unwrap();
+        match hears.recv(&mut message) {
+            Ok(length) => {
+                let line = str::from_utf8(&message[..length]).unwrap();
+                let is_whole = line.ends_with('\n') && serde_json::from_str::<Value>(line).is_ok();
+                assert!(is_whole, "a piece of a line: {line}");
+                messages += 1;
+            }
+            Err(_) if ended.is_some() => break,
+            Err(_) => {}
+        }
+    }
+    assert_eq!(run.wait().unwrap().code(), Some(3));
+    assert!(messages >= 4, "a submission, two dead letters and a summary");
 }
