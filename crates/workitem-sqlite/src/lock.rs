@@ -12,6 +12,10 @@ use crate::private;
 
 /// How long to wait for a lock: one who only looks holds it for a moment.
 const PATIENCE: Duration = Duration::from_millis(250);
+/// How long the holder of a lock may take to say who it is. That is one write; a busy machine may come in between.
+const SPEECH: Duration = Duration::from_secs(2);
+/// How often to look again.
+const TICK: Duration = Duration::from_millis(5);
 
 /// Held while this process runs the job.
 pub struct FileLock(#[expect(dead_code, reason = "closing the file lets go of the lock")] File);
@@ -25,8 +29,12 @@ pub fn take(path: &Path, owner: u32, runner: &Runner) -> io::Result<Result<FileL
     while let Err(error) = file.try_lock() {
         match error {
             TryLockError::Error(error) => return Err(error),
-            TryLockError::WouldBlock if started.elapsed() < PATIENCE => sleep(Duration::from_millis(5)),
-            TryLockError::WouldBlock => return Ok(Err(holder(&mut file)?)),
+            TryLockError::WouldBlock if started.elapsed() < PATIENCE => sleep(TICK),
+            TryLockError::WouldBlock => match said(&mut file) {
+                Ok(runner) => return Ok(Err(runner)),
+                Err(error) if started.elapsed() >= SPEECH => return Err(error),
+                Err(_) => sleep(TICK),
+            },
         }
     }
     file.set_len(0)?;
@@ -41,10 +49,18 @@ pub fn look(path: &Path) -> io::Result<Option<Runner>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         opened => opened?,
     };
-    match file.try_lock_shared() {
-        Ok(()) => Ok(None),
-        Err(TryLockError::WouldBlock) => holder(&mut file).map(Some),
-        Err(TryLockError::Error(error)) => Err(error),
+    let started = Instant::now();
+    loop {
+        match file.try_lock_shared() {
+            Ok(()) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+            // Asked again each time: it may have died before it could say anything.
+            Err(TryLockError::WouldBlock) => match said(&mut file) {
+                Ok(runner) => return Ok(Some(runner)),
+                Err(error) if started.elapsed() >= SPEECH => return Err(error),
+                Err(_) => sleep(TICK),
+            },
+        }
     }
 }
 
@@ -56,18 +72,11 @@ fn open(path: &Path, owner: u32) -> io::Result<File> {
 }
 
 /// What the holder of the lock has written. For a moment after it took the lock, that is nothing.
-fn holder(file: &mut File) -> io::Result<Runner> {
-    let started = Instant::now();
-    loop {
-        let mut text = String::new();
-        file.rewind()?;
-        file.read_to_string(&mut text)?;
-        match serde_json::from_str(&text) {
-            Ok(runner) => return Ok(runner),
-            Err(_) if started.elapsed() < PATIENCE => sleep(Duration::from_millis(5)),
-            Err(error) => return Err(error.into()),
-        }
-    }
+fn said(file: &mut File) -> io::Result<Runner> {
+    let mut text = String::new();
+    file.rewind()?;
+    file.read_to_string(&mut text)?;
+    Ok(serde_json::from_str(&text)?)
 }
 
 #[cfg(test)]
@@ -116,6 +125,21 @@ mod tests {
             assert_eq!(look(&path).unwrap(), Some(runner()));
         });
         assert_eq!(take(&path, owner(), &runner()).unwrap().err(), Some(runner()));
+    }
+
+    #[test]
+    fn one_who_dies_before_he_has_said_who_he_is_is_gone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("locks/1");
+        let taken = open(&path, owner()).unwrap();
+        taken.lock().unwrap();
+        thread::scope(|scope| {
+            scope.spawn(|| {
+                sleep(MOMENT);
+                drop(taken);
+            });
+            assert_eq!(look(&path).unwrap(), None);
+        });
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //!
 //! - [`checker`] says which promises a store breaks;
 //! - [`kills`] is `kill -9` at random moments;
+//! - [`points`] is death at every system call that changes a file;
+//! - [`scene`] is what that happens in: a short job, and one act of it;
 //! - [`heard`] and [`place`] are runs of the program and what they have acknowledged.
 //!
 //! Not published.
@@ -15,6 +17,8 @@ pub mod checker;
 pub mod heard;
 pub mod kills;
 pub mod place;
+pub mod points;
 mod report;
+pub mod scene;
 
 pub use report::Report;

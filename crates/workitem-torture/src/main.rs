@@ -9,7 +9,10 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use workitem_torture::checker::{Moment, check};
-use workitem_torture::{Report, kills};
+use workitem_torture::{Report, kills, points};
+
+/// Short jobs that are tried at the same time: they mostly wait.
+const AT_ONCE: usize = 4;
 
 #[derive(Parser)]
 enum Torture {
@@ -26,6 +29,17 @@ enum Torture {
         /// Stores that are in use at the same time; in each are two jobs.
         #[arg(long, default_value_t = 3)]
         stores: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Death at every system call that changes a file.
+    Points {
+        /// Different jobs.
+        #[arg(long, default_value_t = 4)]
+        rounds: u64,
+        /// Only every so manieth call.
+        #[arg(long, default_value_t = 1)]
+        every: u64,
         #[command(flatten)]
         common: Common,
     },
@@ -64,6 +78,12 @@ fn main() -> Result<ExitCode> {
         Torture::Kills { kills, stores, common } => {
             let (program, seed) = (common.program()?, common.seed());
             kills::run(&kills::Options { program, kills, seed, stores, folder: common.folder })?
+        }
+        Torture::Points { rounds, every, common } => {
+            let (program, seed) = (common.program()?, common.seed());
+            let options =
+                points::Options { program, rounds, every, seed, at_once: AT_ONCE, folder: common.folder };
+            points::run(&options)?
         }
     };
     println!("{report}");
