@@ -23,6 +23,9 @@ use crate::place::Place;
 use life::Life;
 use tally::Tally;
 
+/// After so many stores it is told how far it is.
+const TELL: u64 = 100;
+
 /// How to torture.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -101,6 +104,9 @@ impl Shared<'_> {
         while self.tally().kills() < self.options.kills && self.found.load(Ordering::Relaxed) == 0 {
             let n = self.next.fetch_add(1, Ordering::Relaxed);
             self.store(self.options.seed.wrapping_add(n))?;
+            if n % TELL == TELL - 1 {
+                eprintln!("kills: {} so far", self.tally().kills());
+            }
         }
         Ok(())
     }
