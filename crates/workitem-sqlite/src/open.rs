@@ -1,6 +1,6 @@
 //! Opening the file: who may read it, is it ours, and which schema it has.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -149,10 +149,28 @@ fn make_private(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => Ok(()),
+    let file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::metadata(path)?,
+        made => made?.metadata()?,
+    };
+    // Until it has been set up, for which it must be longer, nobody relies on it; whoever made it may have been killed.
+    if file.len() == 0 { keep_names(path, file.dev()) } else { Ok(()) }
+}
+
+/// A name survives a power cut once its folder is synced, and so does each name on the way there: a folder made with the
+/// store would be lost with all that is in it. A folder that cannot be read, or on another file system, was not made here.
+fn keep_names(path: &Path, device: u64) -> io::Result<()> {
+    for folder in path.canonicalize()?.ancestors().skip(1) {
+        let folder = match File::open(folder) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+            opened => opened?,
+        };
+        if folder.metadata()?.dev() != device {
+            break;
+        }
+        folder.sync_all()?;
     }
+    Ok(())
 }
 
 fn connect(path: &Path) -> Result<Connection, Failure> {
