@@ -23,12 +23,13 @@ const TESTING: &[Package] = &[
     Package { program: "cc", names: &["gcc", "libc6-dev"] },
     Package { program: "xargs", names: &["findutils"] },
     Package { program: "ps", names: &["procps"] },
+    Package { program: "strace", names: &["strace"] },
 ];
 
 const STEPS: [Step; 9] = [
     Step {
         name: "tools",
-        alone: "apt-get install -y gcc libc6-dev findutils procps",
+        alone: "apt-get install -y gcc libc6-dev findutils procps strace",
         run: |_, _| tools::debian(TESTING),
     },
     Step {

@@ -6,6 +6,8 @@
 //! `cargo xtask torture NAME` runs the whole of it and writes its part of docs/reliability.md from the [`Report`].
 //!
 //! - [`checker`] says which promises a store breaks;
+//! - [`power`] loses power, and with it what was not synced;
+//! - [`damage`] damages files and reads them;
 //! - [`kills`] is `kill -9` at random moments;
 //! - [`points`] is death at every system call that changes a file;
 //! - [`scene`] is what that happens in: a short job, and one act of it;
@@ -14,10 +16,12 @@
 //! Not published.
 
 pub mod checker;
+pub mod damage;
 pub mod heard;
 pub mod kills;
 pub mod place;
 pub mod points;
+pub mod power;
 mod report;
 pub mod scene;
 

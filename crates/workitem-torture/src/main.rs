@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use workitem_torture::checker::{Moment, check};
-use workitem_torture::{Report, kills, points};
+use workitem_torture::{Report, damage, kills, points, power};
 
 /// Short jobs that are tried at the same time: they mostly wait.
 const AT_ONCE: usize = 4;
@@ -40,6 +40,25 @@ enum Torture {
         /// Only every so manieth call.
         #[arg(long, default_value_t = 1)]
         every: u64,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Power lost at random moments, and with it what was not synced.
+    PowerLoss {
+        /// How often it is lost.
+        #[arg(long, default_value_t = 10_000)]
+        losses: u64,
+        /// Lose it in what was recorded before, and was left behind when something was found.
+        #[arg(long, value_name = "FOLDER")]
+        recording: Option<PathBuf>,
+        #[command(flatten)]
+        common: Common,
+    },
+    /// Files with bits flipped, sectors wiped, ends cut off.
+    Damage {
+        /// Stores that are damaged.
+        #[arg(long, default_value_t = 5_000)]
+        stores: u64,
         #[command(flatten)]
         common: Common,
     },
@@ -84,6 +103,15 @@ fn main() -> Result<ExitCode> {
             let options =
                 points::Options { program, rounds, every, seed, at_once: AT_ONCE, folder: common.folder };
             points::run(&options)?
+        }
+        Torture::PowerLoss { losses, recording, common } => {
+            let (program, seed) = (common.program()?, common.seed());
+            let (life, folder) = (power::LIFE, common.folder);
+            power::run(&power::Options { program, life, losses, seed, recording, folder })?
+        }
+        Torture::Damage { stores, common } => {
+            let (program, seed) = (common.program()?, common.seed());
+            damage::run(&damage::Options { program, stores, seed, folder: common.folder })?
         }
     };
     println!("{report}");

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use workitem_torture::{Report, kills};
+use workitem_torture::{Report, damage, kills, power};
 
 fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_workitem").into()
@@ -26,4 +26,18 @@ fn finds_nothing(report: &Report) {
 fn a_hundred_kills_lose_nothing() {
     let options = kills::Options { program: program(), kills: 100, seed: seed(), stores: 2, folder: None };
     finds_nothing(&kills::run(&options).unwrap());
+}
+
+#[test]
+fn power_can_be_lost_whenever_it_likes() {
+    let (life, losses) = (power::SHORT, 200);
+    let options =
+        power::Options { program: program(), life, losses, seed: seed(), recording: None, folder: None };
+    finds_nothing(&power::run(&options).unwrap());
+}
+
+#[test]
+fn damage_is_told_or_does_not_matter() {
+    let options = damage::Options { program: program(), stores: 30, seed: seed(), folder: None };
+    finds_nothing(&damage::run(&options).unwrap());
 }
