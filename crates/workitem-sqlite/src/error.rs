@@ -66,7 +66,8 @@ fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
         return StoreError::Damaged { store: store.to_owned(), what: format!("{what}: {why}") };
     }
     let told = match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+        // What is written follows from what was read. If there is no room for it, that was not true.
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
             return StoreError::Damaged { store: store.to_owned(), what: format!("{what}: {error}") };
         }
         Some(ErrorCode::DiskFull) => format!("{what}: the disk is full"),
@@ -95,6 +96,7 @@ mod tests {
         for (code, words) in [
             (ffi::SQLITE_CORRUPT, "damaged"),
             (ffi::SQLITE_NOTADB, "damaged"),
+            (ffi::SQLITE_CONSTRAINT, "damaged"),
             (ffi::SQLITE_FULL, "claiming items: the disk is full"),
             (ffi::SQLITE_READONLY, "claiming items: it cannot be written to"),
             (ffi::SQLITE_CANTOPEN, "claiming items: it cannot be opened or made there"),
