@@ -34,11 +34,12 @@ const STEPS: [Step; 9] = [
     },
     Step {
         name: "format",
-        alone: "cargo fmt --all --check && cargo fmt --all --check --manifest-path peers/Cargo.toml",
+        alone: "for m in . peers fuzz; do cargo fmt --all --check --manifest-path $m/Cargo.toml; done",
         // What stands apart is only built by a task of its own.
         run: |root, _| {
-            succeed(&mut cargo(root, &["fmt", "--all", "--check"]))?;
-            succeed(&mut cargo(root, &["fmt", "--all", "--check", "--manifest-path", "peers/Cargo.toml"]))
+            ["Cargo.toml", "peers/Cargo.toml", "fuzz/Cargo.toml"].into_iter().try_for_each(|manifest| {
+                succeed(&mut cargo(root, &["fmt", "--all", "--check", "--manifest-path", manifest]))
+            })
         },
     },
     Step {

@@ -6,21 +6,24 @@
 //! [`BY_HAND`], below which the page is written by people.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 
-use crate::cargo;
 use crate::test::read_output;
 use crate::tools::{Package, debian, target};
+use crate::{cargo, succeed};
 
 /// The page, below the workspace.
 const PAGE: &str = "docs/reliability.md";
 /// Where the part begins that is written by hand.
 const BY_HAND: &str = "## Bugs found on the way";
+
+/// The torture that is built in a way of its own.
+const FUZZ: &str = "fuzz";
 
 /// What tortures start.
 const RACK: &[Package] = &[Package { program: "strace", names: &["strace"] }];
@@ -57,9 +60,13 @@ pub fn run(root: &Path, torture: &Torture) -> Result<()> {
         command.arg("--help").status()?;
         return Ok(());
     }
+    if torture.name == FUZZ {
+        command.arg(FUZZ).arg("--fuzzer").arg(fuzzer(root)?).current_dir(root);
+    } else {
+        command.arg(&torture.name);
+    }
     let mut last = String::new();
-    let status =
-        read_output(command.arg(&torture.name).args(&torture.arguments), |line| line.clone_into(&mut last))?;
+    let status = read_output(command.args(&torture.arguments), |line| line.clone_into(&mut last))?;
     let Ok(report) = serde_json::from_str::<Report>(&last) else {
         bail!("torture {} ended without a report: {status}", torture.name);
     };
@@ -71,6 +78,31 @@ pub fn run(root: &Path, torture: &Torture) -> Result<()> {
     ensure!(report.found == 0, "torture {} found {}; what it said is above", report.torture, report.found);
     ensure!(status.success(), "torture {}: {status}", report.torture);
     Ok(())
+}
+
+/// Builds `fuzz/`: every branch of every crate counts how often it was taken, as libFuzzer wants it. Build scripts do not,
+/// since a target is named.
+fn fuzzer(root: &Path) -> Result<PathBuf> {
+    debian(&[Package { program: "c++", names: &["g++"] }])?;
+    let passes = ["level=4", "inline-8bit-counters", "pc-table", "trace-compares"];
+    let flags = passes.map(|pass| format!(" -Cllvm-args=-sanitizer-coverage-{pass}")).concat();
+    let folder = target(root).join("fuzz");
+    let host = host()?;
+    let mut build = cargo(root);
+    build.args(["build", "--release", "--locked", "--manifest-path", "fuzz/Cargo.toml", "--target", &host]);
+    build
+        .env("CARGO_TARGET_DIR", &folder)
+        .env("RUSTFLAGS", format!("--cfg fuzzing -Cpasses=sancov-module{flags}"));
+    succeed(&mut build)?;
+    Ok(folder.join(host).join("release/workitem-fuzz"))
+}
+
+/// What the compiler builds for if nothing is said.
+fn host() -> Result<String> {
+    let told = Command::new("rustc").arg("-vV").output().context("cannot start rustc")?.stdout;
+    let told = String::from_utf8_lossy(&told).into_owned();
+    let host = told.lines().find_map(|line| line.strip_prefix("host: "));
+    host.map(str::to_owned).context("rustc does not say what it builds for")
 }
 
 /// The page with the part of one torture made anew.

@@ -75,7 +75,7 @@ impl Config {
         Self::parse(path, &text)
     }
 
-    fn parse(file: &Path, text: &str) -> Result<Self, Error> {
+    pub fn parse(file: &Path, text: &str) -> Result<Self, Error> {
         let line =
             |span: &Range<usize>| 1 + text.bytes().take(span.start).filter(|byte| *byte == b'\n').count();
         let wrong = |line: usize, what: &str| {

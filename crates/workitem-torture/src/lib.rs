@@ -7,22 +7,25 @@
 //!
 //! - [`checker`] says which promises a store breaks;
 //! - [`power`] loses power, and with it what was not synced;
-//! - [`damage`] damages files and reads them;
+//! - [`damage`] damages files and reads them, [`rows`] only what stands in them;
 //! - [`kills`] is `kill -9` at random moments;
 //! - [`points`] is death at every system call that changes a file;
 //! - [`scene`] is what that happens in: a short job, and one act of it;
+//! - [`fuzz`] tries bytes where data comes in;
 //! - [`heard`] and [`place`] are runs of the program and what they have acknowledged.
 //!
 //! Not published.
 
 pub mod checker;
 pub mod damage;
+pub mod fuzz;
 pub mod heard;
 pub mod kills;
 pub mod place;
 pub mod points;
 pub mod power;
 mod report;
+pub mod rows;
 pub mod scene;
 
 pub use report::Report;

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use workitem_torture::checker::{Moment, check};
-use workitem_torture::{Report, damage, kills, points, power};
+use workitem_torture::{Report, damage, fuzz, kills, points, power};
 
 /// Short jobs that are tried at the same time: they mostly wait.
 const AT_ONCE: usize = 4;
@@ -53,6 +53,21 @@ enum Torture {
         recording: Option<PathBuf>,
         #[command(flatten)]
         common: Common,
+    },
+    /// Bytes that look for a way in where data is read; `cargo xtask torture fuzz` builds what tries them.
+    Fuzz {
+        /// How long, all in all.
+        #[arg(long, default_value_t = 600)]
+        seconds: u64,
+        /// Where random choices begin.
+        #[arg(long)]
+        seed: Option<u64>,
+        /// What to begin with, a folder for each door.
+        #[arg(long, default_value = "fuzz/corpus")]
+        corpus: PathBuf,
+        /// The program that tries them.
+        #[arg(long)]
+        fuzzer: PathBuf,
     },
     /// Files with bits flipped, sectors wiped, ends cut off.
     Damage {
@@ -108,6 +123,11 @@ fn main() -> Result<ExitCode> {
             let (program, seed) = (common.program()?, common.seed());
             let (life, folder) = (power::LIFE, common.folder);
             power::run(&power::Options { program, life, losses, seed, recording, folder })?
+        }
+        Torture::Fuzz { seconds, seed, corpus, fuzzer } => {
+            let seed = seed.unwrap_or_else(|| fastrand::u64(1..1_000_000));
+            let found = fuzzer.with_file_name("found");
+            fuzz::run(&fuzz::Options { fuzzer, seed, seconds, corpus, found })?
         }
         Torture::Damage { stores, common } => {
             let (program, seed) = (common.program()?, common.seed());

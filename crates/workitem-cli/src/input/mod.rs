@@ -147,7 +147,7 @@ impl Reader {
     }
 
     /// The items of anything that can be read; `assumed` is its format if the options name none.
-    fn new(
+    pub fn new(
         name: String,
         mut from: impl BufRead + 'static,
         options: &Options,
