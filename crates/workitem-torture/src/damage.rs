@@ -16,6 +16,7 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
+use rusqlite::Connection;
 use serde_json::Value;
 use workitem_store::HistoryRow;
 
@@ -26,12 +27,13 @@ use crate::power::in_memory;
 
 /// After so many findings there is enough to look at.
 const ENOUGH: u64 = 10;
-/// What is read of the store, each by a process of its own.
+/// What is read of the store, each by a process of its own. The first four tell the state, and are always asked.
 const READING: &[&[&str]] = &[
     &["status", "one", "--json"],
-    &["status", "two"],
+    &["status", "two", "--json"],
     &["items", "one", "--json"],
     &["items", "two", "--json"],
+    &["status", "two"],
     &["items", "one", "--skipped"],
     &["history", "one", "1", "--json"],
     &["history", "two", "2"],
@@ -103,7 +105,7 @@ pub fn run(options: &Options) -> Result<Report> {
         text: format!(
             "A store with two jobs, one of them killed in the midst of its run, with its write-ahead log, output files \
              and locks; in each copy something was damaged at random: bits flipped, a sector or a page wiped or put \
-             elsewhere, an end cut off, junk appended, a file removed. Then `verify` and {asked} other commands read \
+             elsewhere, an end cut off, junk appended, a file removed, the value of one row put into another. Then `verify` and {asked} other commands read \
              them, each a process. {refused} refused with a clear error and {true_} told the truth; {noticed} told \
              something else of a job that `verify` found damaged. {earlier} told the items of an earlier moment, since \
              the end of the write-ahead log was lost. {content} told other text or times than were written, which SQLite \
@@ -125,7 +127,6 @@ struct Tally {
 /// What the store says while it is sound.
 struct Truth {
     told: BTreeMap<&'static [&'static str], Ended>,
-    states: BTreeMap<&'static str, Vec<Value>>,
     histories: Vec<HistoryRow>,
 }
 
@@ -137,24 +138,23 @@ impl Truth {
         for arguments in READING {
             told.insert(*arguments, store.run(arguments)?);
         }
-        let mut states = BTreeMap::new();
         for job in JOBS {
             ensure!(store.run(&["verify", job])?.code == 0, "the store was not sound before");
-            states.insert(job, states_of(&told[&["items", job, "--json"][..]].stdout));
         }
-        Ok(Self { told, states, histories: store.histories()? })
+        Ok(Self { told, histories: store.histories()? })
     }
 }
 
-/// What is true of items and kept twice: in the item, and by its history.
-fn states_of(items: &[u8]) -> Vec<Value> {
-    let items = String::from_utf8_lossy(items);
-    let items = items.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
-    items
-        .map(|item| {
-            ["id", "attempts", "failures", "status"].map(|field| item[field].clone()).into_iter().collect()
-        })
-        .collect()
+/// What is told of the state of items, which is kept twice: in them, or in the job's counts, and in their history.
+fn state_of(arguments: &[&str], told: &[u8]) -> Vec<Value> {
+    let fields: &[&str] = match arguments {
+        ["items", _, "--json"] => &["id", "attempts", "failures", "status"],
+        ["status", _, "--json"] => &["counts", "open_letters"],
+        _ => return Vec::new(),
+    };
+    let told = String::from_utf8_lossy(told);
+    let rows = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    rows.map(|row| fields.iter().map(|field| row[*field].clone()).collect()).collect()
 }
 
 fn judge(
@@ -175,8 +175,8 @@ fn judge(
             wrong.extend(unclear(&["verify", job], &ended));
         }
     }
-    let mut asked: Vec<&[&str]> = vec![&["items", "one", "--json"], &["items", "two", "--json"]];
-    asked.extend((0..4).map(|_| READING[rng.usize(..READING.len())]));
+    let mut asked: Vec<&[&str]> = READING[..4].to_vec();
+    asked.extend((0..3).map(|_| READING[rng.usize(..READING.len())]));
     for arguments in asked {
         let ended = store.run(arguments)?;
         tally.asked += 1;
@@ -189,10 +189,9 @@ fn judge(
         } else {
             let job = JOBS.into_iter().find(|job| arguments.contains(job));
             let is_noticed = job.map_or(passed.values().any(|passed| !passed), |job| !passed[job]);
-            let is_state = arguments[0] == "items" && arguments.contains(&"--json");
             if is_noticed {
                 tally.noticed += 1;
-            } else if is_state && states_of(&ended.stdout) != truth.states[job.unwrap_or_default()] {
+            } else if state_of(arguments, &ended.stdout) != state_of(arguments, &true_.stdout) {
                 if what.is_log && store.histories()?.iter().all(|row| truth.histories.contains(row)) {
                     tally.earlier += 1;
                 } else {
@@ -236,6 +235,24 @@ fn unclear(arguments: &[&str], ended: &Ended) -> Option<String> {
     (!is_clear && !is_told).then(|| format!("`{}` exits with {code} and says: {stderr}", arguments.join(" ")))
 }
 
+fn mix_up(store: &Store<'_>, rng: &mut Rng) -> Result<Spoiled> {
+    let (table, column) = GUARDED[rng.usize(..GUARDED.len())];
+    let key = if table == "jobs" { "(id, 0)" } else { "(job, seq)" };
+    let key = if table == "history" { "(job, seq, version)" } else { key };
+    let database = Connection::open(store.file(""))?;
+    let rows: u32 = database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+    let (from, to) = (rng.u32(..rows), rng.u32(..rows));
+    let keys = key.trim_matches(['(', ')']);
+    database.execute(
+        &format!(
+            "UPDATE {table} SET {column} = (SELECT {column} FROM {table} LIMIT 1 OFFSET {from})
+             WHERE {key} = (SELECT {keys} FROM {table} LIMIT 1 OFFSET {to})"
+        ),
+        [],
+    )?;
+    Ok(Spoiled { what: format!("`{table}.{column}` of row {from} also in row {to}"), is_log: false })
+}
+
 /// What was done.
 struct Spoiled {
     what: String,
@@ -249,8 +266,27 @@ impl std::fmt::Display for Spoiled {
     }
 }
 
-/// Damages one file.
+/// Columns that `verify` answers for, and that no other value may slip into unnoticed.
+const GUARDED: [(&str, &str); 12] = [
+    ("items", "status"),
+    ("items", "attempts"),
+    ("items", "failures"),
+    ("items", "version"),
+    ("items", "text"),
+    ("items", "at"),
+    ("items", "result"),
+    ("history", "event"),
+    ("history", "payload"),
+    ("jobs", "pending"),
+    ("jobs", "completed"),
+    ("jobs", "open_letters"),
+];
+
+/// Damages one file, or puts the value of one row into another: SQLite has nothing against that.
 fn spoil(store: &Store<'_>, rng: &mut Rng) -> Result<Spoiled> {
+    if rng.u8(..4) == 0 {
+        return mix_up(store, rng);
+    }
     let file = match rng.u8(..10) {
         0..6 => store.file(""),
         6..8 => store.file("-wal"),
