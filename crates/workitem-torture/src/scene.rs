@@ -200,6 +200,11 @@ impl Scene {
         &self.place
     }
 
+    /// From now on runs print into another folder.
+    pub fn print_into(&mut self, folder: &Path) {
+        self.place.print_into(folder);
+    }
+
     fn sweep(&self) -> Result<Ended> {
         self.place.start(self.place.command(&[], &["gc"]), None)?.wait()
     }
