@@ -1,13 +1,11 @@
 //! The loop of a run: claim, let the slots work, record what is over, report what is durable.
 
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use crossbeam_channel::{Receiver, Sender, select};
 use tracing::{debug, info, trace, warn};
 use workitem_store::{
-    AnyStep, Cause, Claim, ClaimRequest, Control, Outcome as Written, SettledLease, Store, StoreError,
+    AnyStep, Cause, ClaimRequest, Control, JobId, Outcome as Written, SettledLease, Store, StoreError,
 };
 use workitem_types::{WorkItemEvent, WorkItemStatus};
 use workitem_typestate::{AgentComplete, AgentFailed, Interrupt};
@@ -19,8 +17,8 @@ use crate::orchestrator::{Options, RunError, Slowest, Summary};
 use crate::pace::Pace;
 use crate::rate::Starts;
 use crate::rules::Rule;
-use crate::slots::{Finished, Slots};
-use crate::stop::Stopping;
+use crate::stop::{Stop, Stopping};
+use crate::world::{Finished, World};
 
 /// How long outcomes may wait for others to be recorded with, while no slot waits.
 const GROUP: Duration = Duration::from_millis(5);
@@ -36,12 +34,14 @@ const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::from_timestamp_micros(1).expect(
 /// How long a claim holds without being renewed.
 const LEASE: Duration = Duration::from_mins(1);
 
-pub struct Driver<'a> {
+pub struct Driver<'a, W> {
     store: &'a dyn Store,
-    slots: &'a Slots<'a>,
+    job: JobId,
+    /// The name under which items are claimed.
+    run: &'a str,
     options: &'a Options,
-    claims: Sender<Claim>,
-    finished: Receiver<Finished>,
+    stop: &'a Stop,
+    world: W,
     pace: Pace,
     starts: Option<Starts>,
     /// Claimed and not back yet.
@@ -71,21 +71,23 @@ struct Done {
     took: Duration,
 }
 
-impl<'a> Driver<'a> {
+impl<'a, W: World> Driver<'a, W> {
     pub fn new(
         store: &'a dyn Store,
-        slots: &'a Slots<'a>,
+        job: JobId,
+        run: &'a str,
         options: &'a Options,
-        claims: Sender<Claim>,
-        finished: Receiver<Finished>,
+        stop: &'a Stop,
+        world: W,
     ) -> Self {
-        let now = Instant::now();
+        let now = world.instant();
         Self {
             store,
-            slots,
+            job,
+            run,
             options,
-            claims,
-            finished,
+            stop,
+            world,
             pace: Pace::new(now),
             starts: options.rate.map(|rate| Starts::new(rate, now)),
             outstanding: 0,
@@ -122,23 +124,24 @@ impl<'a> Driver<'a> {
             self.give_up(done, observer);
             return Err(error);
         }
+        let took = self.since(self.started);
         Ok(Summary {
-            counts: self.store.counts(self.slots.job.id)?,
+            counts: self.store.counts(self.job)?,
             completed: self.completed,
             failures: self.failures,
             interrupted: self.interrupted,
-            stopping: self.slots.stop.stopping(),
+            stopping: self.stop.stopping(),
             rule: self.rule,
             cancelled: self.control == Control::Cancel,
             slowest: self.slowest.into_vec(),
             worked: self.worked,
-            took: self.started.elapsed(),
+            took,
         })
     }
 
     /// One turn of the loop; `false` when the run is over. On an error, `done` holds what is not recorded.
     fn turn(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<bool, RunError> {
-        let stopping = self.slots.stop.stopping() > Stopping::No;
+        let stopping = self.stop.stopping() > Stopping::No;
         if !stopping && self.control == Control::Run {
             self.claim()?;
         }
@@ -156,14 +159,14 @@ impl<'a> Driver<'a> {
     fn is_finished(&self) -> Result<bool, StoreError> {
         Ok(match self.control {
             Control::Run => self.next_due.is_none(),
-            Control::Pause | Control::Cancel => self.store.counts(self.slots.job.id)?.is_finished(),
+            Control::Pause | Control::Cancel => self.store.counts(self.job)?.is_finished(),
         })
     }
 
     /// Does what is wanted of the job by now.
     fn obey(&mut self, observer: &mut dyn Observer) -> Result<(), StoreError> {
-        self.obeyed = Instant::now();
-        let control = self.store.control(self.slots.job.id)?;
+        self.obeyed = self.world.instant();
+        let control = self.store.control(self.job)?;
         if control == self.control {
             return Ok(());
         }
@@ -172,14 +175,14 @@ impl<'a> Driver<'a> {
         observer.event(&Event::Controlled { control });
         match control {
             Control::Run | Control::Pause => {}
-            Control::Cancel => self.slots.stop.interrupt(),
+            Control::Cancel => self.stop.interrupt(),
         }
         Ok(())
     }
 
     /// Claims what the slots need next, if they need anything soon.
     fn claim(&mut self) -> Result<(), StoreError> {
-        let (slots, now) = (self.options.parallelism.get(), Instant::now());
+        let (slots, now) = (self.options.parallelism.get(), self.world.instant());
         // With a rate nothing is gained by claiming ahead: what is claimed is to be started.
         let ahead = if self.starts.is_some() { 0 } else { self.pace.ahead(now) };
         if self.outstanding >= slots && self.outstanding > slots + ahead / 2 {
@@ -193,12 +196,12 @@ impl<'a> Driver<'a> {
             return Ok(());
         }
         let claimed = self.store.claim(&ClaimRequest {
-            job: self.slots.job.id,
-            agent: self.slots.run,
+            job: self.job,
+            agent: self.run,
             limit,
             spawning: slots.saturating_sub(self.outstanding),
             lease: LEASE,
-            now: clock::now(),
+            now: self.world.now(),
         })?;
         trace!(claims = claimed.claims.len(), limit, next_due = ?claimed.next_due, "claimed");
         self.next_due = claimed.next_due;
@@ -207,24 +210,25 @@ impl<'a> Driver<'a> {
         }
         for claim in claimed.claims {
             self.outstanding += 1;
-            self.claims.send(claim).expect("the slots listen until the driver is gone");
+            self.world.start(claim);
         }
         Ok(())
     }
 
     /// How long to wait for something to happen.
     fn patience(&self, observer: &dyn Observer) -> Duration {
-        let mut patience = OBEY.saturating_sub(self.obeyed.elapsed());
+        let mut patience = OBEY.saturating_sub(self.since(self.obeyed));
         if let Some(every) = observer.every() {
-            patience = patience.min(every.saturating_sub(self.told.elapsed()));
+            patience = patience.min(every.saturating_sub(self.since(self.told)));
         }
         if let Some(since) = self.draining_since {
-            patience = patience.min(self.options.drain.saturating_sub(since.elapsed()));
+            patience = patience.min(self.options.drain.saturating_sub(self.since(since)));
         }
-        let claims = self.control == Control::Run && self.slots.stop.stopping() == Stopping::No;
+        let claims = self.control == Control::Run && self.stop.stopping() == Stopping::No;
         if claims && self.outstanding < self.options.parallelism.get() {
-            let due = self.next_due.map_or(LOOK, |due| (due - clock::now()).to_std().unwrap_or_default());
-            let rate = self.starts.as_ref().map_or(Duration::ZERO, |starts| starts.wait(Instant::now()));
+            let due = self.next_due.map_or(LOOK, |due| (due - self.world.now()).to_std().unwrap_or_default());
+            let rate =
+                self.starts.as_ref().map_or(Duration::ZERO, |starts| starts.wait(self.world.instant()));
             patience = patience.min(LOOK).min(due.max(rate));
         }
         patience
@@ -234,18 +238,13 @@ impl<'a> Driver<'a> {
     /// An error is that of an attempt that could not be made or kept; its item is put back.
     fn collect(&mut self, done: &mut Vec<Done>, patience: Duration) -> Result<(), Fault> {
         let mut broken = Ok(());
-        let first = select! {
-            recv(self.finished) -> finished => finished.ok(),
-            recv(self.slots.stop.woken()) -> _ => None,
-            default(patience) => None,
-        };
-        let Some(first) = first else { return broken };
-        let grouped_at = Instant::now() + GROUP;
+        let Some(first) = self.world.wait(patience) else { return broken };
+        let grouped_at = self.world.instant() + GROUP;
         let mut next = Some(first);
         loop {
-            while let Some(finished) = next.take().or_else(|| self.finished.try_recv().ok()) {
+            while let Some(finished) = next.take().or_else(|| self.world.ready()) {
                 self.outstanding -= 1;
-                self.pace.ended(Instant::now(), finished.took);
+                self.pace.ended(self.world.instant(), finished.took);
                 let (finished, kept) = self.step_of(finished);
                 done.push(finished);
                 if let Err(error) = kept {
@@ -253,11 +252,11 @@ impl<'a> Driver<'a> {
                 }
             }
             let queued = self.outstanding > self.options.parallelism.get();
-            if !queued || done.len() >= GROUP_SIZE || Instant::now() >= grouped_at {
+            if !queued || done.len() >= GROUP_SIZE || self.world.instant() >= grouped_at {
                 return broken;
             }
             // Asleep and not listening: to be woken for every outcome costs more than to look twice.
-            sleep(GROUP / 2);
+            self.world.sleep(GROUP / 2);
         }
     }
 
@@ -298,7 +297,7 @@ impl<'a> Driver<'a> {
         }
         let (steps, took): (Vec<AnyStep>, Vec<Duration>) =
             done.drain(..).map(|done| (done.step, done.took)).unzip();
-        let begun = Instant::now();
+        let begun = self.world.instant();
         let written = match self.store.record(&steps) {
             Ok(written) => written,
             Err(error) => {
@@ -306,7 +305,7 @@ impl<'a> Driver<'a> {
                 return Err(error);
             }
         };
-        trace!(steps = steps.len(), took = ?begun.elapsed(), "recorded");
+        trace!(steps = steps.len(), took = ?self.since(begun), "recorded");
         for ((step, took), written) in steps.iter().zip(took).zip(written) {
             match written {
                 Written::Recorded => self.report(step, took, observer),
@@ -320,7 +319,7 @@ impl<'a> Driver<'a> {
             self.rule = self.options.rules.fired(self.given_up, self.completed);
             if let Some(rule) = self.rule {
                 warn!(%rule, "a rule stops the run");
-                self.slots.stop.drain();
+                self.stop.drain();
             }
         }
         Ok(())
@@ -368,24 +367,24 @@ impl<'a> Driver<'a> {
     }
 
     fn housekeeping(&mut self, observer: &mut dyn Observer) -> Result<(), StoreError> {
-        if self.obeyed.elapsed() >= OBEY {
+        if self.since(self.obeyed) >= OBEY {
             self.obey(observer)?;
         }
-        if self.renewed.elapsed() >= LEASE / 3 {
-            self.store.renew(self.slots.job.id, self.slots.run, LEASE, clock::now())?;
-            self.renewed = Instant::now();
+        if self.since(self.renewed) >= LEASE / 3 {
+            self.store.renew(self.job, self.run, LEASE, self.world.now())?;
+            self.renewed = self.world.instant();
         }
-        if self.slots.stop.stopping() == Stopping::Drain {
-            let since = *self.draining_since.get_or_insert_with(Instant::now);
-            if since.elapsed() >= self.options.drain {
-                self.slots.stop.interrupt();
+        if self.stop.stopping() == Stopping::Drain {
+            let since = *self.draining_since.get_or_insert_with(|| self.world.instant());
+            if self.since(since) >= self.options.drain {
+                self.stop.interrupt();
             }
         }
-        if observer.every().is_some_and(|every| self.told.elapsed() >= every) {
-            self.told = Instant::now();
+        if observer.every().is_some_and(|every| self.since(self.told) >= every) {
+            self.told = self.world.instant();
             observer.progress(&Progress {
-                counts: &self.store.counts(self.slots.job.id)?,
-                running: &self.slots.running(),
+                counts: &self.store.counts(self.job)?,
+                running: &self.world.running(),
                 recorded: self.recorded,
                 since: self.started,
             });
@@ -393,12 +392,17 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
+    /// How long ago that was.
+    fn since(&self, then: Instant) -> Duration {
+        self.world.instant().saturating_duration_since(then)
+    }
+
     /// The store has failed: ends all agents and tries once more to record what is over. What cannot be
     /// recorded is still in progress on disk, where recovery finds it.
     fn give_up(&mut self, mut done: Vec<Done>, observer: &mut dyn Observer) {
-        self.slots.stop.kill();
+        self.stop.kill();
         while self.outstanding > 0 {
-            let Ok(finished) = self.finished.recv() else { break };
+            let Some(finished) = self.world.outlast() else { break };
             self.outstanding -= 1;
             done.push(self.step_of(finished).0);
         }

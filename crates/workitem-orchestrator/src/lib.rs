@@ -73,6 +73,7 @@ mod slots;
 mod stop;
 #[cfg(test)]
 mod testing;
+mod world;
 
 pub use agent::{Agent, Ended, Fault, How, Task};
 pub use cancel::{Cancel, Stage};

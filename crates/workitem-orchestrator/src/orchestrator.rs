@@ -24,7 +24,7 @@ use crate::process::{end_orphans, remove_item_files};
 use crate::rate::Rate;
 use crate::retry::Retry;
 use crate::rules::{Rule, StopRules};
-use crate::slots::{Slots, vacant};
+use crate::slots::{Slots, Threads, vacant};
 use crate::stop::{Stop, Stopping};
 
 /// More items than any run holds at a time, so that one look finds all that a predecessor left.
@@ -205,7 +205,8 @@ impl Orchestrator {
                     .map_err(|error| RunError::System(format!("could not start a thread: {error}")))?;
             }
             let guard = StopOnPanic(stop);
-            let driven = Driver::new(&*self.store, &slots, options, claims, finished).drive(observer);
+            let world = Threads { slots: &slots, claims, finished };
+            let driven = Driver::new(&*self.store, job.id, &run, options, stop, world).drive(observer);
             std::mem::forget(guard);
             match &driven {
                 Ok(Summary { completed, failures, interrupted, .. }) => {

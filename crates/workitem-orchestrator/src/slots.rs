@@ -2,27 +2,20 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
+use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, Sender, select};
 use tracing::debug;
-use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job, Leased};
-use workitem_typestate::InProgress;
+use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job};
 
 use crate::agent::{Agent, Ended, Fault, How, Task};
 use crate::clock;
 use crate::closure::panic_text;
 use crate::observer::Running;
 use crate::stop::{Stop, Stopping};
-
-/// An attempt that is over.
-pub struct Finished {
-    pub leased: Leased<InProgress>,
-    pub ended: Result<Ended, Fault>,
-    pub at: DateTime<Utc>,
-    pub took: Duration,
-}
+use crate::world::{Finished, World};
 
 /// What all slots share.
 pub struct Slots<'a> {
@@ -96,5 +89,50 @@ impl Slots<'_> {
             let how = How::Failed { error: panic_text(&*panic), cause: Cause::Panic };
             Ok(Ended { how, output: AttemptOutput::default() })
         })
+    }
+}
+
+/// The world of a run: the system's clocks, and threads that wait for claims.
+pub struct Threads<'a> {
+    pub slots: &'a Slots<'a>,
+    pub claims: Sender<Claim>,
+    pub finished: Receiver<Finished>,
+}
+
+impl World for Threads<'_> {
+    fn instant(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        clock::now()
+    }
+
+    fn start(&mut self, claim: Claim) {
+        self.claims.send(claim).expect("the slots listen until the driver is gone");
+    }
+
+    fn wait(&mut self, patience: Duration) -> Option<Finished> {
+        select! {
+            recv(self.finished) -> finished => finished.ok(),
+            recv(self.slots.stop.woken()) -> _ => None,
+            default(patience) => None,
+        }
+    }
+
+    fn ready(&mut self) -> Option<Finished> {
+        self.finished.try_recv().ok()
+    }
+
+    fn outlast(&mut self) -> Option<Finished> {
+        self.finished.recv().ok()
+    }
+
+    fn sleep(&mut self, time: Duration) {
+        sleep(time);
+    }
+
+    fn running(&self) -> Vec<Running> {
+        self.slots.running()
     }
 }
