@@ -89,3 +89,5 @@ pub use rate::Rate;
 pub use retry::{Backoff, Retry, Worth};
 pub use rules::{Rule, StopRules};
 pub use stop::{Stop, Stopping};
+#[cfg(feature = "simulation")]
+pub use world::{Finished, World};

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use std::{env, process, thread};
 
+use chrono::{DateTime, Utc};
 use crossbeam_channel::unbounded;
 use thiserror::Error;
 use tracing::{info, info_span, warn};
@@ -26,6 +27,8 @@ use crate::retry::Retry;
 use crate::rules::{Rule, StopRules};
 use crate::slots::{Slots, Threads, vacant};
 use crate::stop::{Stop, Stopping};
+#[cfg(feature = "simulation")]
+use crate::world::World;
 
 /// More items than any run holds at a time, so that one look finds all that a predecessor left.
 const MOST_ABANDONED: usize = 1_000_000;
@@ -172,15 +175,8 @@ impl Orchestrator {
         stop: &Stop,
         observer: &mut dyn Observer,
     ) -> Result<Summary, RunError> {
-        let job = self.store.job(&self.job.name)?;
-        if job.id != self.job.id {
-            // Deleted and made anew since; the lock is not that one's.
-            return Err(StoreError::NoJob { name: job.name, store: self.store.name() }.into());
-        }
-        if !job.is_sealed() {
-            return Err(RunError::Submitting { job: job.name });
-        }
-        let run = format!("{}{}-{}", self.run_prefix(), process::id(), clock::now().timestamp_micros());
+        let job = self.sealed_job()?;
+        let run = self.run_name(clock::now());
         let span = info_span!("run", job = %job.name);
         let _in_span = span.enter();
         self.clean_up(options, observer)?;
@@ -218,6 +214,27 @@ impl Orchestrator {
         })
     }
 
+    /// Runs the job in another world than that of this machine: its slots, its clocks, and, by `end_orphans`, its
+    /// processes. Of items and their attempts, `end_orphans` ends the agents that live, and says how many did.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](Self::run).
+    #[cfg(feature = "simulation")]
+    pub fn run_in(
+        &mut self,
+        world: impl World,
+        end_orphans: impl FnOnce(&HashSet<(String, usize)>) -> io::Result<usize>,
+        options: &Options,
+        stop: &Stop,
+        observer: &mut dyn Observer,
+    ) -> Result<Summary, RunError> {
+        let job = self.sealed_job()?;
+        let run = self.run_name(world.now());
+        self.put_in_order(options, observer, world.now(), end_orphans)?;
+        Driver::new(&*self.store, job.id, &run, options, stop, world).drive(observer)
+    }
+
     /// Puts in order what an orchestrator that went away has left behind, as [`run`](Self::run) does first: its agents
     /// are ended before any item of theirs can run again, and its items are interrupted.
     ///
@@ -225,28 +242,55 @@ impl Orchestrator {
     ///
     /// [`RunError::Orphans`] if agents could not be ended, [`RunError::Store`] if the store fails.
     pub fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
+        self.put_in_order(options, observer, clock::now(), |attempts| {
+            let orphans = end_orphans(&self.run_prefix(), attempts)?;
+            remove_item_files(&env::temp_dir(), &self.run_prefix());
+            Ok(orphans)
+        })
+    }
+
+    fn put_in_order(
+        &self,
+        options: &Options,
+        observer: &mut dyn Observer,
+        now: DateTime<Utc>,
+        end_orphans: impl FnOnce(&HashSet<(String, usize)>) -> io::Result<usize>,
+    ) -> Result<(), RunError> {
         let mut attempts = HashSet::new();
-        for abandoned in self.store.abandoned(self.job.id, MOST_ABANDONED, clock::now())? {
+        for abandoned in self.store.abandoned(self.job.id, MOST_ABANDONED, now)? {
             if let Abandoned::Running { leased, .. } = abandoned {
                 attempts.insert((leased.item().id().to_string(), leased.item().attempts()));
             }
         }
         // Nothing to look for is the rule, and then the system's processes need not be looked through.
-        let orphans = if attempts.is_empty() {
-            0
-        } else {
-            let orphans = end_orphans(&self.run_prefix(), &attempts).map_err(RunError::Orphans)?;
-            remove_item_files(&env::temp_dir(), &self.run_prefix());
-            orphans
-        };
+        let orphans =
+            if attempts.is_empty() { 0 } else { end_orphans(&attempts).map_err(RunError::Orphans)? };
         let retry = |item: &WorkItem<Failed>| options.retry.should_retry(item, Cause::Stranded);
-        let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, clock::now())?;
+        let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, now)?;
         let Recovered { interrupted, given_up, settled } = items;
         if orphans > 0 || items != Recovered::default() {
             warn!(orphans, interrupted, given_up, settled, "put in order what the last run had left");
         }
         observer.event(&Event::Recovered { orphans, items });
         Ok(())
+    }
+
+    /// The job as it is now, which must be this one and complete.
+    fn sealed_job(&self) -> Result<Job, RunError> {
+        let job = self.store.job(&self.job.name)?;
+        if job.id != self.job.id {
+            // Deleted and made anew since; the lock is not that one's.
+            return Err(StoreError::NoJob { name: job.name, store: self.store.name() }.into());
+        }
+        if !job.is_sealed() {
+            return Err(RunError::Submitting { job: job.name });
+        }
+        Ok(job)
+    }
+
+    /// Unlike that of any other run.
+    fn run_name(&self, now: DateTime<Utc>) -> String {
+        format!("{}{}-{}", self.run_prefix(), process::id(), now.timestamp_micros())
     }
 
     /// With what `WORKITEM_RUN` begins in every run of this job, whichever process runs it.
