@@ -155,12 +155,10 @@ impl<'a, W: World> Driver<'a, W> {
         Ok(true)
     }
 
-    /// Whether no item will change any more, as far as the last claim could tell. What is paused does not claim.
+    /// Whether no item will change any more. The last claim may have been long ago: what is paused does not claim, nor
+    /// what has to wait for its rate, and others add items.
     fn is_finished(&self) -> Result<bool, StoreError> {
-        Ok(match self.control {
-            Control::Run => self.next_due.is_none(),
-            Control::Pause | Control::Cancel => self.store.counts(self.job)?.is_finished(),
-        })
+        Ok(self.next_due.is_none() && self.store.counts(self.job)?.is_finished())
     }
 
     /// Does what is wanted of the job by now.

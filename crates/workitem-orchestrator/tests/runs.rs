@@ -5,13 +5,15 @@
 mod common;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use common::{both_stores, slots};
 use workitem_orchestrator::{
-    Backoff, Event, FnAgent, Observer, Options, Outcome, Retry, RunError, Stop, Stopping, Summary, Task, now,
+    Backoff, Event, FnAgent, Observer, Options, Outcome, Rate, Retry, RunError, Stop, Stopping, Summary,
+    Task, now,
 };
 use workitem_store::{Cause, ClaimRequest, Store, StoreError, verify};
 use workitem_types::{StatusKind, WorkItemEvent};
@@ -199,6 +201,19 @@ fn a_drain_that_takes_too_long_interrupts() {
         let summary = bench.run(&job, &agent, &options);
         assert_eq!((summary.stopping, summary.completed), (Stopping::Interrupt, 0));
         assert_eq!(summary.counts.by_status.pending, 2);
+    });
+}
+
+#[test]
+fn a_run_with_a_rate_does_not_end_before_what_is_to_be_tried_again() {
+    both_stores(|bench| {
+        let job = bench.job(1);
+        let agent = FnAgent::new(|task: &Task<'_>| if task.attempt < 3 { Err("not yet") } else { Ok(()) });
+        let retry = Retry { max_attempts: 3, ..Retry::default() };
+        let rate = Some(Rate::new(NonZeroU32::MIN, Duration::from_millis(150)));
+        let summary = bench.run(&job, &agent, &Options { retry, rate, ..slots(2) });
+        assert_eq!((summary.completed, summary.failures), (1, 2));
+        assert!(summary.counts.is_finished(), "{:?}", summary.counts);
     });
 }
 
