@@ -219,7 +219,7 @@ impl<'a, W: World> Driver<'a, W> {
         if let Some(every) = observer.every() {
             patience = patience.min(every.saturating_sub(self.since(self.told)));
         }
-        if let Some(since) = self.draining_since {
+        if let Some(since) = self.draining_since.filter(|_| self.stop.stopping() == Stopping::Drain) {
             patience = patience.min(self.options.drain.saturating_sub(self.since(since)));
         }
         let claims = self.control == Control::Run && self.stop.stopping() == Stopping::No;

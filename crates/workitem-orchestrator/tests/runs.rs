@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::sync::Mutex;
@@ -201,6 +202,36 @@ fn a_drain_that_takes_too_long_interrupts() {
         let summary = bench.run(&job, &agent, &options);
         assert_eq!((summary.stopping, summary.completed), (Stopping::Interrupt, 0));
         assert_eq!(summary.counts.by_status.pending, 2);
+    });
+}
+
+/// Counts how often the run looks up.
+#[derive(Default)]
+struct Looks(Cell<usize>);
+
+impl Observer for Looks {
+    fn event(&mut self, _: &Event<'_>) {}
+
+    fn every(&self) -> Option<Duration> {
+        self.0.set(self.0.get() + 1);
+        None
+    }
+}
+
+#[test]
+fn a_run_whose_drain_took_too_long_waits_for_its_agents_and_does_not_spin() {
+    both_stores(|bench| {
+        let job = bench.job(1);
+        let agent = FnAgent::new(|task: &Task<'_>| {
+            bench.stop.drain();
+            task.cancel.wait_timeout(Duration::from_mins(1));
+            std::thread::sleep(Duration::from_millis(300));
+            Err::<(), _>("took its time to stop")
+        });
+        let options = Options { drain: Duration::from_millis(20), ..slots(1) };
+        let mut looks = Looks::default();
+        bench.run_watched(&job, &agent, &options, &bench.stop, &mut looks).unwrap();
+        assert!(looks.0.get() < 100, "it looked up {} times", looks.0.get());
     });
 }
 
