@@ -1,6 +1,8 @@
 //! `workitem-torture NAME`: one torture, with progress on standard error and its report as the last line it prints.
 //! It exits with 1 if it found something. `cargo xtask torture NAME` builds it, beside the program that it drives.
 
+mod simulate;
+
 use std::collections::BTreeMap;
 use std::env;
 use std::path::{Path, PathBuf};
@@ -77,6 +79,8 @@ enum Torture {
         #[command(flatten)]
         common: Common,
     },
+    /// The orchestrator on virtual time, in a world where everything fails.
+    Simulate(simulate::Simulate),
 }
 
 #[derive(Args)]
@@ -133,6 +137,7 @@ fn main() -> Result<ExitCode> {
             let (program, seed) = (common.program()?, common.seed());
             damage::run(&damage::Options { program, stores, seed, folder: common.folder })?
         }
+        Torture::Simulate(arguments) => simulate::run(&arguments)?,
     };
     println!("{report}");
     Ok(if report.found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
