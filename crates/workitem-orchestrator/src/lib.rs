@@ -71,6 +71,7 @@ mod retry;
 mod rules;
 mod slots;
 mod stop;
+mod sync;
 #[cfg(test)]
 mod testing;
 mod world;

@@ -8,7 +8,6 @@ use std::time::Duration;
 use std::{env, process, thread};
 
 use chrono::{DateTime, Utc};
-use crossbeam_channel::unbounded;
 use thiserror::Error;
 use tracing::{info, info_span, warn};
 use workitem_store::{
@@ -27,6 +26,7 @@ use crate::retry::Retry;
 use crate::rules::{Rule, StopRules};
 use crate::slots::{Slots, Threads, vacant};
 use crate::stop::{Stop, Stopping};
+use crate::sync::{scope, spawn, unbounded};
 #[cfg(feature = "simulation")]
 use crate::world::World;
 
@@ -190,14 +190,13 @@ impl Orchestrator {
             stop,
             running: vacant(options.parallelism.get()),
         };
-        thread::scope(|scope| {
+        scope(|scope| {
             let (claims, claimed) = unbounded();
             let (done, finished) = unbounded();
             for slot in 0..options.parallelism.get() {
                 let (slots, span, claimed, done) = (&slots, &span, claimed.clone(), done.clone());
-                let builder = thread::Builder::new().name(format!("slot-{slot}"));
-                builder
-                    .spawn_scoped(scope, move || span.in_scope(|| slots.work(slot, &claimed, &done)))
+                let work = move || span.in_scope(|| slots.work(slot, &claimed, &done));
+                spawn(scope, format!("slot-{slot}"), work)
                     .map_err(|error| RunError::System(format!("could not start a thread: {error}")))?;
             }
             let guard = StopOnPanic(stop);

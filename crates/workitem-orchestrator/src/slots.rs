@@ -1,12 +1,10 @@
 //! The threads that run agents: one for each item that may run at a time.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
-use std::thread::sleep;
+use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use crossbeam_channel::{Receiver, Sender, select};
 use tracing::debug;
 use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job};
 
@@ -15,6 +13,7 @@ use crate::clock;
 use crate::closure::panic_text;
 use crate::observer::Running;
 use crate::stop::{Stop, Stopping};
+use crate::sync::{Mutex, Receiver, Sender, first, instant, sleep};
 use crate::world::{Finished, World};
 
 /// What all slots share.
@@ -38,8 +37,8 @@ impl Slots<'_> {
     /// Works in one slot until there are no more claims. Once the orchestrator stops, claims come back
     /// as interrupted without having been started.
     pub fn work(&self, slot: usize, claims: &Receiver<Claim>, finished: &Sender<Finished>) {
-        for claim in claims {
-            let started = Instant::now();
+        while let Ok(claim) = claims.recv() {
+            let started = instant();
             let ended = if self.stop.stopping() > Stopping::No {
                 Ok(Ended { how: How::Interrupted, output: AttemptOutput::default() })
             } else {
@@ -50,7 +49,7 @@ impl Slots<'_> {
                 self.set(slot, None);
                 ended
             };
-            let (leased, took) = (claim.leased, started.elapsed());
+            let (leased, took) = (claim.leased, instant().saturating_duration_since(started));
             if finished.send(Finished { leased, ended, at: clock::now(), took }).is_err() {
                 return;
             }
@@ -101,7 +100,7 @@ pub struct Threads<'a> {
 
 impl World for Threads<'_> {
     fn instant(&self) -> Instant {
-        Instant::now()
+        instant()
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -113,11 +112,7 @@ impl World for Threads<'_> {
     }
 
     fn wait(&mut self, patience: Duration) -> Option<Finished> {
-        select! {
-            recv(self.finished) -> finished => finished.ok(),
-            recv(self.slots.stop.woken()) -> _ => None,
-            default(patience) => None,
-        }
+        first(&self.finished, self.slots.stop.woken(), patience)
     }
 
     fn ready(&mut self) -> Option<Finished> {

@@ -2,11 +2,9 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
-
-use crossbeam_channel::{Receiver, Sender, bounded};
 
 use crate::cancel::Cancel;
+use crate::sync::{AtomicU8, Ordering, Receiver, Sender, bounded};
 
 /// How an orchestrator is to stop. Only ever goes forward.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

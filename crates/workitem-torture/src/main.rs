@@ -1,6 +1,7 @@
 //! `workitem-torture NAME`: one torture, with progress on standard error and its report as the last line it prints.
 //! It exits with 1 if it found something. `cargo xtask torture NAME` builds it, beside the program that it drives.
 
+mod schedules;
 mod simulate;
 
 use std::collections::BTreeMap;
@@ -81,6 +82,8 @@ enum Torture {
     },
     /// The orchestrator on virtual time, in a world where everything fails.
     Simulate(simulate::Simulate),
+    /// The orchestrator's threads, in any order in which they may take turns.
+    Schedules(schedules::Schedules),
 }
 
 #[derive(Args)]
@@ -138,6 +141,7 @@ fn main() -> Result<ExitCode> {
             damage::run(&damage::Options { program, stores, seed, folder: common.folder })?
         }
         Torture::Simulate(arguments) => simulate::run(&arguments)?,
+        Torture::Schedules(arguments) => schedules::run(&arguments),
     };
     println!("{report}");
     Ok(if report.found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
