@@ -19,6 +19,7 @@ pub mod view;
 
 use std::collections::HashSet;
 use std::fmt;
+use std::str::FromStr;
 use std::sync::RwLock;
 use std::sync::atomic::AtomicUsize;
 
@@ -80,16 +81,32 @@ impl Bounds {
     }
 }
 
+/// As they are given to `cargo xtask torture model --only`: items, attempts, and the troubles.
 impl fmt::Display for Bounds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { items, workers, max_attempts, max_crashes, trouble } = self;
+        let Self { items, workers: _, max_attempts, max_crashes: _, trouble } = self;
         let Trouble { worker_crashes, store_crashes, run_out, copies, interrupts } = trouble;
-        write!(
-            f,
-            "{items} items × {workers} workers, {max_attempts} attempts and {max_crashes} crashes allowed; worker crashes \
-             {worker_crashes}, store crashes {store_crashes}, leases that run out {run_out}, doubled requests {copies}, \
-             interruptions {interrupts}"
-        )
+        write!(f, "{items},{max_attempts},{worker_crashes},{store_crashes},{run_out},{copies},{interrupts}")
+    }
+}
+
+impl FromStr for Bounds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers: Result<Vec<u8>, _> = text.split(',').map(str::parse).collect();
+        match numbers.as_deref() {
+            Ok(&[items, max_attempts, ref trouble @ ..])
+                if items > 0 && max_attempts > 0 && trouble.len() == 5 =>
+            {
+                Ok(Self::new(items, max_attempts, std::array::from_fn(|n| trouble[n])))
+            }
+            Ok(_) | Err(_) => {
+                Err("is seven numbers: items, attempts, worker crashes, store crashes, leases that run \
+                                   out, doubled requests, interruptions"
+                    .to_owned())
+            }
+        }
     }
 }
 
@@ -117,6 +134,18 @@ impl Fault {
         (Self::ForgottenItem, promises::SETTLED_IN_THE_END),
         (Self::MissingHistory, promises::REPLAYS),
     ];
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoFencing => "the store does not compare versions",
+            Self::ForgetfulRetry => "a retry forgets how often the item has failed, as in the original",
+            Self::EarlyAnswer => "the store answers before it has synced",
+            Self::ForgottenItem => "recovery does not see the last item",
+            Self::MissingHistory => "the last event of a longer step does not get into the history",
+        })
+    }
 }
 
 /// The model, as the checker takes it.

@@ -10,7 +10,7 @@ use std::thread::available_parallelism;
 use stateright::{Checker, HasDiscoveries, Model};
 
 use crate::state::State;
-use crate::{Bounds, Fault, Protocol};
+use crate::{Bounds, Fault, Protocol, Trouble};
 
 /// What was looked through, and what was found.
 #[derive(Debug)]
@@ -145,7 +145,14 @@ impl fmt::Display for Checked {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { bounds, states, moves, depth, verified, seen, broken } = self;
         let [recorded, repeated, fenced, taken_over, forgotten] = seen;
-        writeln!(f, "{bounds}")?;
+        let Bounds { items, workers, max_attempts, max_crashes, trouble } = bounds;
+        let Trouble { worker_crashes, store_crashes, run_out, copies, interrupts } = trouble;
+        writeln!(
+            f,
+            "bounds {bounds}: {items} items, {workers} workers, {max_attempts} attempts, {max_crashes} crash borne; up to \
+             {worker_crashes} worker crashes, {store_crashes} store crashes, {run_out} leases that run out, {copies} \
+             doubled requests, {interrupts} interruptions"
+        )?;
         writeln!(
             f,
             "{states} states, {moves} moves between them, up to {depth} in a row; {verified} stores verified"

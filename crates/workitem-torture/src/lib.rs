@@ -21,6 +21,7 @@ pub mod damage;
 pub mod fuzz;
 pub mod heard;
 pub mod kills;
+pub mod model;
 pub mod place;
 pub mod points;
 pub mod power;

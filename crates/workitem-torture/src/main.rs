@@ -11,8 +11,9 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::{Args, Parser};
+use workitem_model::Bounds;
 use workitem_torture::checker::{Moment, check};
-use workitem_torture::{Report, damage, fuzz, kills, points, power};
+use workitem_torture::{Report, damage, fuzz, kills, model, points, power};
 
 /// Short jobs that are tried at the same time: they mostly wait.
 const AT_ONCE: usize = 4;
@@ -84,6 +85,16 @@ enum Torture {
     Simulate(simulate::Simulate),
     /// The orchestrator's threads, in any order in which they may take turns.
     Schedules(schedules::Schedules),
+    /// Every order of everything that can go wrong, on a model of the store protocol.
+    Model {
+        /// Only within these bounds: items, attempts, worker crashes, store crashes, leases that run out, doubled
+        /// requests, interruptions. `2,2,1,1,1,1,1` takes long.
+        #[arg(long)]
+        only: Option<Bounds>,
+        /// Taken as by every torture; nothing here is random.
+        #[arg(long, hide = true)]
+        seed: Option<u64>,
+    },
 }
 
 #[derive(Args)]
@@ -142,6 +153,9 @@ fn main() -> Result<ExitCode> {
         }
         Torture::Simulate(arguments) => simulate::run(&arguments)?,
         Torture::Schedules(arguments) => schedules::run(&arguments),
+        Torture::Model { only, seed: _ } => {
+            model::run(&only.map_or(Bounds::FULL.to_vec(), |only| vec![only]))
+        }
     };
     println!("{report}");
     Ok(if report.found == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
