@@ -1,10 +1,12 @@
 //! `cargo xtask tidy`: rules of this workspace that no compiler knows. One line for each problem.
 //!
+//! - `deny` — licences, versions and sources of the crates of others;
 //! - `edges` — which crate may see which: the proof means nothing if one machine can call the other;
 //! - `links` — links of the pages, and the book's table of contents;
 //! - `rules` — what must not stand in a source file, and where;
 //! - `source` — files as tokens, so that comments, strings and tests are told from code.
 
+mod deny;
 mod edges;
 mod links;
 mod rules;
@@ -25,6 +27,7 @@ const DOCUMENTS: [&str; 6] =
 /// Everything that is not tidy, in the order of the files.
 pub fn check(root: &Path) -> Result<Vec<Problem>> {
     let mut problems = documents(root);
+    problems.extend(deny::check(root)?);
     problems.extend(edges::check(root)?);
     problems.extend(links::check(root)?);
     let mut sources = sources(root, "crates")?;

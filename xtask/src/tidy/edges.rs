@@ -126,7 +126,6 @@ struct Crate {
     name: String,
     manifest: String,
     text: String,
-    library: Option<String>,
     dependencies: Vec<Dependency>,
 }
 
@@ -139,7 +138,7 @@ struct Dependency {
 pub fn check(root: &Path) -> Result<Vec<Problem>> {
     let crates = crates(root)?;
     let mut problems: Vec<_> = crates.iter().flat_map(edges).collect();
-    problems.extend(crates.iter().filter_map(docs_are_demanded));
+    problems.extend(crates.iter().filter_map(lints_are_taken_over));
     Ok(problems)
 }
 
@@ -149,15 +148,13 @@ fn crates(root: &Path) -> Result<Vec<Crate>> {
     let read = |package: &cargo_metadata::Package| {
         let manifest = package.manifest_path.strip_prefix(&metadata.workspace_root)?.to_string();
         let text = fs::read_to_string(&package.manifest_path)?;
-        let library = package.targets.iter().find(|target| target.is_lib());
-        let library = library.map(|target| fs::read_to_string(&target.src_path)).transpose()?;
         let dependencies = package.dependencies.iter().map(|dependency| Dependency {
             name: dependency.name.clone(),
             inside: dependency.path.is_some(),
             tests_only: dependency.kind == DependencyKind::Development,
         });
         let name = package.name.to_string();
-        anyhow::Ok(Crate { name, manifest, text, library, dependencies: dependencies.collect() })
+        anyhow::Ok(Crate { name, manifest, text, dependencies: dependencies.collect() })
     };
     metadata.packages.iter().map(read).collect()
 }
@@ -184,15 +181,12 @@ fn edges(krate: &Crate) -> Vec<Problem> {
     problems
 }
 
-/// Every library asks for documentation: through the lints of the workspace, or by itself.
-fn docs_are_demanded(krate: &Crate) -> Option<Problem> {
-    let library = krate.library.as_ref()?;
+/// Every crate takes over the lints of the workspace: no `unsafe`, and documentation of what is public.
+fn lints_are_taken_over(krate: &Crate) -> Option<Problem> {
     let mut lines = krate.text.lines().map(str::trim).skip_while(|line| *line != "[lints]").skip(1);
     let by_workspace = lines.find(|line| !line.is_empty()) == Some("workspace = true");
-    let by_itself =
-        ["#![warn(missing_docs)]", "#![deny(missing_docs)]"].iter().any(|lint| library.contains(lint));
-    (!by_workspace && !by_itself).then(|| {
-        let what = "does not demand documentation: add `workspace = true` under `[lints]`";
+    (!by_workspace).then(|| {
+        let what = "does not take over the lints of the workspace: add `workspace = true` under `[lints]`";
         Problem::file(&krate.manifest, what)
     })
 }
@@ -217,7 +211,6 @@ mod tests {
             name: name.to_owned(),
             manifest: format!("crates/{name}/Cargo.toml"),
             text,
-            library: Some(String::new()),
             dependencies: dependencies.collect(),
         }
     }
@@ -292,13 +285,11 @@ mod tests {
     }
 
     #[test]
-    fn a_library_without_lints_is_found() {
-        let mut undemanding = krate("workitem-types", &[]);
-        assert_eq!(docs_are_demanded(&undemanding), None);
-        undemanding.text =
-            undemanding.text.replace("[lints]\nworkspace = true", "[lints.clippy]\nall = \"warn\"");
-        assert!(docs_are_demanded(&undemanding).is_some());
-        undemanding.library = Some("//! Docs.\n#![warn(missing_docs)]\n".into());
-        assert_eq!(docs_are_demanded(&undemanding), None);
+    fn a_crate_without_the_lints_of_the_workspace_is_found() {
+        let mut lenient = krate("workitem-types", &[]);
+        assert_eq!(lints_are_taken_over(&lenient), None);
+        lenient.text =
+            lenient.text.replace("[lints]\nworkspace = true", "[lints.rust]\nmissing_docs = \"warn\"");
+        assert!(lints_are_taken_over(&lenient).is_some());
     }
 }
