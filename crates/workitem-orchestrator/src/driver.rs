@@ -11,7 +11,7 @@ use workitem_types::{WorkItemEvent, WorkItemStatus};
 use workitem_typestate::{AgentComplete, AgentFailed, Interrupt};
 
 use crate::agent::{Fault, How};
-use crate::clock;
+use crate::clock::{self, Waiting};
 use crate::observer::{Event, Observer, Outcome, Progress};
 use crate::orchestrator::{Options, RunError, Slowest, Summary};
 use crate::pace::Pace;
@@ -46,6 +46,8 @@ pub struct Driver<'a, W> {
     starts: Option<Starts>,
     /// Claimed and not back yet.
     outstanding: usize,
+    /// By which items wait.
+    waiting: Waiting,
     /// When the next item that nobody has claimed is due.
     next_due: Option<DateTime<Utc>>,
     started: Instant,
@@ -91,6 +93,7 @@ impl<'a, W: World> Driver<'a, W> {
             pace: Pace::new(now),
             starts: options.rate.map(|rate| Starts::new(rate, now)),
             outstanding: 0,
+            waiting: Waiting::new(world.now(), now),
             next_due: None,
             started: now,
             renewed: now,
@@ -200,6 +203,7 @@ impl<'a, W: World> Driver<'a, W> {
             spawning: slots.saturating_sub(self.outstanding),
             lease: LEASE,
             now: self.world.now(),
+            due: self.due(now),
         })?;
         trace!(claims = claimed.claims.len(), limit, next_due = ?claimed.next_due, "claimed");
         self.next_due = claimed.next_due;
@@ -213,6 +217,14 @@ impl<'a, W: World> Driver<'a, W> {
         Ok(())
     }
 
+    /// By when an item must be due to be claimed. What would wait longer than any backoff of this run was told to by
+    /// another clock, in a run before: it has waited enough.
+    fn due(&self, now: Instant) -> DateTime<Utc> {
+        let now = self.waiting.at(now);
+        let longest = clock::after(now, self.options.retry.longest_delay());
+        self.next_due.filter(|next| *next > longest).unwrap_or(now)
+    }
+
     /// How long to wait for something to happen.
     fn patience(&self, observer: &dyn Observer) -> Duration {
         let mut patience = OBEY.saturating_sub(self.since(self.obeyed));
@@ -224,9 +236,9 @@ impl<'a, W: World> Driver<'a, W> {
         }
         let claims = self.control == Control::Run && self.stop.stopping() == Stopping::No;
         if claims && self.outstanding < self.options.parallelism.get() {
-            let due = self.next_due.map_or(LOOK, |due| (due - self.world.now()).to_std().unwrap_or_default());
-            let rate =
-                self.starts.as_ref().map_or(Duration::ZERO, |starts| starts.wait(self.world.instant()));
+            let now = self.world.instant();
+            let due = self.next_due.map_or(LOOK, |next| (next - self.due(now)).to_std().unwrap_or_default());
+            let rate = self.starts.as_ref().map_or(Duration::ZERO, |starts| starts.wait(now));
             patience = patience.min(LOOK).min(due.max(rate));
         }
         patience
@@ -280,7 +292,8 @@ impl<'a, W: World> Driver<'a, W> {
                     SettledLease::DeadLetter(step) => step.seal(),
                     SettledLease::Retry(step) => {
                         let delay = retry.delay(step.item().failures());
-                        step.run_at(if delay.is_zero() { AT_ONCE } else { clock::after(at, delay) }).seal()
+                        let due = clock::after(self.waiting.at(self.world.instant()), delay);
+                        step.run_at(if delay.is_zero() { AT_ONCE } else { due }).seal()
                     }
                 }
             }

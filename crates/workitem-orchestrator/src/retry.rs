@@ -149,6 +149,11 @@ impl Retry {
         is_worth_it && item.can_retry(self.max_attempts)
     }
 
+    /// The longest that [`delay`](Self::delay) ever is.
+    pub fn longest_delay(&self) -> Duration {
+        self.backoff.map_or(Duration::ZERO, |backoff| backoff.max)
+    }
+
     /// How long to wait after the `failures`-th failure; drawn anew at every call.
     pub fn delay(&self, failures: usize) -> Duration {
         let Some(Backoff { base, max }) = self.backoff else { return Duration::ZERO };

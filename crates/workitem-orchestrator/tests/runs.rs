@@ -11,13 +11,15 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use common::{both_stores, slots};
 use workitem_orchestrator::{
     Backoff, Event, FnAgent, Observer, Options, Outcome, Rate, Retry, RunError, Stop, Stopping, Summary,
     Task, now,
 };
-use workitem_store::{Cause, ClaimRequest, Store, StoreError, verify};
+use workitem_store::{Cause, ClaimRequest, SettledLease, Store, StoreError, verify};
 use workitem_types::{StatusKind, WorkItemEvent};
+use workitem_typestate::{AgentFailed, MaxAttempts};
 
 #[test]
 fn every_item_runs_once_and_is_completed() {
@@ -139,6 +141,26 @@ fn backoff_puts_the_next_attempt_off() {
         });
         let longest = waits.max().unwrap().to_std().unwrap();
         assert!(longest > Duration::from_millis(20), "three draws from 0..300 ms gave {longest:?} at most");
+    });
+}
+
+#[test]
+fn what_a_run_by_another_clock_has_put_off_is_not_waited_for() {
+    both_stores(|bench| {
+        let job = bench.job(2);
+        let claims = bench.store().claim(&ClaimRequest::new(job.id, "agent", 2, now())).unwrap().claims;
+        let failed =
+            claims.into_iter().map(|claim| claim.leased.step(AgentFailed { error: "x".into() }, now()));
+        let a_year = TimeDelta::days(365);
+        for (n, failed) in (1..).zip(failed) {
+            let SettledLease::Retry(step) = failed.settle(&MaxAttempts(9), now()) else { panic!() };
+            assert_eq!(bench.store().record(&[step.run_at(now() + a_year * n).seal()]).unwrap().len(), 1);
+        }
+        let backoff = Backoff { base: Duration::from_millis(1), max: Duration::from_millis(1) };
+        let retry = Retry { max_attempts: 9, backoff: Some(backoff), on: None };
+        let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
+        assert_eq!(bench.run(&job, &agent, &Options { retry, ..slots(2) }).completed, 2);
+        bench.assert_sound(&job);
     });
 }
 

@@ -18,7 +18,7 @@ pub fn claim(tx: &Transaction<'_>, request: &ClaimRequest<'_>, store: &str) -> R
         return Ok(Claims { claims, next_due: None });
     }
     let mut recorder = Recorder::new(tx, store)?;
-    for (nth, (row, json)) in due(tx, request, now)?.into_iter().enumerate() {
+    for (nth, (row, json)) in due(tx, request)?.into_iter().enumerate() {
         let step = engine::claim_step(store, request.job, &row, request.agent, now)?.seal();
         recorder.record(&step, nth < request.spawning)?;
         let payload = Payload::from_json(&json).map_err(|error| StoreError::Damaged {
@@ -31,18 +31,15 @@ pub fn claim(tx: &Transaction<'_>, request: &ClaimRequest<'_>, store: &str) -> R
     Ok(Claims { claims, next_due: next_due(tx, request.job)? })
 }
 
-fn due(
-    tx: &Transaction<'_>,
-    request: &ClaimRequest<'_>,
-    now: DateTime<Utc>,
-) -> Result<Vec<(ItemRow, String)>, Failure> {
+fn due(tx: &Transaction<'_>, request: &ClaimRequest<'_>) -> Result<Vec<(ItemRow, String)>, Failure> {
     let mut due = tx.prepare_cached(&format!(
         "SELECT {ITEM}, p.payload FROM items i INDEXED BY items_due JOIN payloads p USING (job, seq)
          WHERE i.job = ? AND i.status = 0 AND i.run_at <= ? ORDER BY i.run_at, i.seq LIMIT ?"
     ))?;
-    let rows = due.query_map(params![request.job.0, micros(now), request.limit], |row| {
-        Ok((rows::item(row)?, row.get(12)?))
-    })?;
+    let rows = due
+        .query_map(params![request.job.0, micros(whole_micros(request.due)), request.limit], |row| {
+            Ok((rows::item(row)?, row.get(12)?))
+        })?;
     Ok(rows.collect::<Result<_, _>>()?)
 }
 

@@ -60,6 +60,7 @@ macro_rules! contract_tests {
                 an_item_is_claimed_once
                 a_claim_is_in_the_history
                 what_is_put_off_is_claimed_when_due
+                what_is_due_by_another_clock_is_handed_out_at_the_time_of_day
                 what_was_interrupted_comes_first
                 concurrent_claims_share_the_items
                 every_state_comes_back_as_it_was

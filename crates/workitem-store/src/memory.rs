@@ -294,8 +294,8 @@ impl Store for MemoryStore {
         let mut due: Vec<(Option<DateTime<Utc>>, u64)> =
             pending.map(|item| (item.row.run_at, item.row.seq)).collect();
         due.sort_unstable();
-        let now = whole_micros(request.now);
-        let ready = due.partition_point(|(run_at, _)| run_at.is_none_or(|run_at| run_at <= now));
+        let (now, by) = (whole_micros(request.now), whole_micros(request.due));
+        let ready = due.partition_point(|(run_at, _)| run_at.is_none_or(|run_at| run_at <= by));
         let taken = ready.min(request.limit);
         let next_due = due.get(taken).map(|(run_at, _)| run_at.unwrap_or(now));
         let mut claims = Vec::with_capacity(taken);

@@ -328,12 +328,14 @@ pub struct ClaimRequest<'a> {
     pub lease: Duration,
     /// The time.
     pub now: DateTime<Utc>,
+    /// By when an item must be due: the same time, unless the caller has another clock to wait by.
+    pub due: DateTime<Utc>,
 }
 
 impl<'a> ClaimRequest<'a> {
     /// Asks for up to `limit` items, all to be spawned at once, for a minute.
     pub const fn new(job: JobId, agent: &'a str, limit: usize, now: DateTime<Utc>) -> Self {
-        Self { job, agent, limit, spawning: limit, lease: Duration::from_mins(1), now }
+        Self { job, agent, limit, spawning: limit, lease: Duration::from_mins(1), now, due: now }
     }
 }
 

@@ -63,6 +63,16 @@ pub fn what_is_put_off_is_claimed_when_due(store: &dyn Store) {
     assert_sound(store, &job);
 }
 
+pub fn what_is_due_by_another_clock_is_handed_out_at_the_time_of_day(store: &dyn Store) {
+    let job = job_of(store, 1);
+    record(store, retried(claim_one(store, &job, 1), 2, 3_600));
+    let request = ClaimRequest { due: at(3_599), ..ClaimRequest::new(job.id, "agent-2", 1, at(3)) };
+    assert_eq!(store.claim(&request).unwrap().claims.len(), 0);
+    let claims = store.claim(&ClaimRequest { due: at(3_600), ..request }).unwrap().claims;
+    assert_eq!(claims[0].leased.item().started_at(), at(3));
+    assert_sound(store, &job);
+}
+
 pub fn what_was_interrupted_comes_first(store: &dyn Store) {
     let job = job_of(store, 3);
     let mut claims = claim(store, &job, 2, 1);
