@@ -83,6 +83,7 @@ impl<'a, W: World> Driver<'a, W> {
         world: W,
     ) -> Self {
         let now = world.instant();
+        let waiting = Waiting::new(world.now(), now);
         Self {
             store,
             job,
@@ -93,7 +94,7 @@ impl<'a, W: World> Driver<'a, W> {
             pace: Pace::new(now),
             starts: options.rate.map(|rate| Starts::new(rate, now)),
             outstanding: 0,
-            waiting: Waiting::new(world.now(), now),
+            waiting,
             next_due: None,
             started: now,
             renewed: now,
@@ -293,7 +294,10 @@ impl<'a, W: World> Driver<'a, W> {
                     SettledLease::Retry(step) => {
                         let delay = retry.delay(step.item().failures());
                         let due = clock::after(self.waiting.at(self.world.instant()), delay);
-                        step.run_at(if delay.is_zero() { AT_ONCE } else { due }).seal()
+                        let due = if delay.is_zero() { AT_ONCE } else { due };
+                        // Else it would be claimed with what another clock has put off for longer.
+                        self.next_due = self.next_due.map(|next| next.min(due));
+                        step.run_at(due).seal()
                     }
                 }
             }

@@ -13,6 +13,8 @@ use super::plan::Plan;
 
 /// By when a run knows what is wanted of its job, however slow its store is.
 const KNOWN: Duration = Duration::from_secs(2);
+/// By when a failure is recorded, however slow the store is.
+const RECORDED: TimeDelta = TimeDelta::seconds(2);
 
 /// What is known of a job from outside.
 pub struct Checks {
@@ -171,7 +173,9 @@ impl Checks {
         self.finished_with = None;
         for claim in claims {
             let seq = claim.leased.token().seq();
-            if let Some(due) = self.due.remove(&seq).filter(|due| now < *due) {
+            // What a run before has put off by another clock, for longer than this one ever does, has waited enough.
+            let longest = now + longest_delay(plan, usize::MAX).unwrap_or_default();
+            if let Some(due) = self.due.remove(&seq).filter(|due| now < *due && *due <= longest) {
                 return Err(format!("item {seq} is due at {due}, and is claimed at {now}"));
             }
             self.starts.push(at);
@@ -204,7 +208,13 @@ impl Checks {
     }
 
     /// Steps are on disk now.
-    pub fn recorded(&mut self, plan: &Plan, steps: &[AnyStep], outcomes: &[Outcome]) -> Result<(), String> {
+    pub fn recorded(
+        &mut self,
+        plan: &Plan,
+        steps: &[AnyStep],
+        outcomes: &[Outcome],
+        now: DateTime<Utc>,
+    ) -> Result<(), String> {
         let mut held = Ok(());
         for (step, _) in steps.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Recorded) {
             let seq = step.token().seq();
@@ -212,7 +222,7 @@ impl Checks {
                 Some(due) => self.due.insert(seq, due),
                 None => self.due.remove(&seq),
             };
-            held = held.and(settled(plan, step));
+            held = held.and(settled(plan, step, now));
         }
         held
     }
@@ -292,7 +302,7 @@ impl Checks {
 }
 
 /// A failure is followed by what the options say: another attempt, when it is due, or none.
-fn settled(plan: &Plan, step: &AnyStep) -> Result<(), String> {
+fn settled(plan: &Plan, step: &AnyStep, now: DateTime<Utc>) -> Result<(), String> {
     let mut events = step.events().iter();
     let Some(failure) = events.find(|event| event.event().kind() == EventKind::AgentFailed) else {
         return Ok(());
@@ -316,19 +326,22 @@ fn settled(plan: &Plan, step: &AnyStep) -> Result<(), String> {
         return Ok(());
     }
     let due = step.run_at().unwrap_or_default();
-    let longest = plan.options.retry.backoff.map(|backoff| {
-        let doubled = backoff.base * 2_u32.pow(u32::try_from(failures - 1).unwrap_or(20).min(20));
-        TimeDelta::from_std(doubled.min(backoff.max)).unwrap_or(TimeDelta::MAX)
-    });
+    let longest = longest_delay(plan, failures);
     let is_kept = match longest {
-        Some(longest) => failure.at() <= due && due <= failure.at() + longest,
+        // It is recorded a moment after it has failed.
+        Some(longest) => now - RECORDED <= due && due <= now + longest,
         // Whatever the clock does, it is due.
         None => due == DateTime::<Utc>::UNIX_EPOCH + TimeDelta::microseconds(1),
     };
     is_kept.then_some(()).ok_or_else(|| {
-        format!(
-            "item {id} has failed at {}, is to back off {longest:?} at most, and is due at {due}",
-            failure.at()
-        )
+        format!("at {now} item {id} has failed, is to back off {longest:?} at most, and is due at {due}")
+    })
+}
+
+/// The longest wait after so many failures; none without backoff.
+fn longest_delay(plan: &Plan, failures: usize) -> Option<TimeDelta> {
+    plan.options.retry.backoff.map(|backoff| {
+        let doubled = backoff.base * 2_u32.pow(u32::try_from(failures - 1).unwrap_or(20).min(20));
+        TimeDelta::from_std(doubled.min(backoff.max)).unwrap_or(TimeDelta::MAX)
     })
 }

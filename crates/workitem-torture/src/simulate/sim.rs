@@ -51,6 +51,8 @@ pub struct Sim {
     /// Since the beginning, by the clock that only goes forward.
     pub at: Duration,
     zero: Instant,
+    /// When the run's loop began, by both clocks: items wait from then on by the one that only goes forward.
+    waits_from: Option<(DateTime<Utc>, Duration)>,
     /// By how much the time of day is off.
     pub jumped: TimeDelta,
     /// Nothing terrible happens any more.
@@ -90,6 +92,7 @@ impl Sim {
             log: Vec::new(),
             at: Duration::ZERO,
             zero: Instant::now(),
+            waits_from: None,
             jumped: TimeDelta::zero(),
             calm: false,
             faulted: false,
@@ -111,6 +114,7 @@ impl Sim {
         (self.stop, self.calm, self.faulted) = (stop, calm, false);
         (self.seen, self.woken, self.turns, self.spins) = (Stopping::No, false, 0, 0);
         self.happenings.clear();
+        self.waits_from = None;
         self.checks.begin();
     }
 
@@ -142,6 +146,12 @@ impl Sim {
         let ended = before - self.orphans.len();
         self.say(format!("{ended} orphans ended"));
         ended
+    }
+
+    /// The time by which items wait, so long after the beginning.
+    pub fn waiting(&self, at: Duration) -> DateTime<Utc> {
+        let Some((began, since)) = self.waits_from else { return self.now() };
+        whole_micros(began + TimeDelta::from_std(at.saturating_sub(since)).unwrap_or(TimeDelta::MAX))
     }
 
     pub fn now(&self) -> DateTime<Utc> {
@@ -289,7 +299,10 @@ impl Sim {
 
 impl World for Shared {
     fn instant(&self) -> Instant {
-        let sim = self.lock();
+        let sim = &mut *self.lock();
+        // The loop asks for the first time when it begins.
+        let began = (sim.now(), sim.at);
+        sim.waits_from.get_or_insert(began);
         sim.zero + sim.at
     }
 

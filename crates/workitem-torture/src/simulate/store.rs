@@ -111,7 +111,8 @@ impl Store for BadDay {
         self.call("claiming", || {
             let claims = self.memory.claim(request)?;
             let sim = &mut *self.shared.lock();
-            let held = sim.checks.claimed(&sim.plan, &self.memory, &claims.claims, request.now, asked_at);
+            let now = sim.waiting(asked_at);
+            let held = sim.checks.claimed(&sim.plan, &self.memory, &claims.claims, now, asked_at);
             sim.hold(held);
             if !claims.claims.is_empty() {
                 sim.say(format!(
@@ -129,7 +130,8 @@ impl Store for BadDay {
         let outcomes = self.call("recording", || {
             let outcomes = self.memory.record(steps)?;
             let sim = &mut *self.shared.lock();
-            let held = sim.checks.recorded(&sim.plan, steps, &outcomes);
+            let now = sim.waiting(sim.at);
+            let held = sim.checks.recorded(&sim.plan, steps, &outcomes, now);
             sim.hold(held);
             sim.say(format!("{} steps recorded", steps.len()));
             Ok(outcomes)
