@@ -72,8 +72,11 @@ pub fn run(root: &Path, suite: Suite, part: Part<'_>) -> Result<()> {
     let output = target(root).join("mutants").join(suite.name());
     fs::create_dir_all(&output)?;
 
-    let mut mutants = contained(suite, &program)?;
+    let mut mutants = Command::new(program);
     mutants.current_dir(root).args(["mutants", "--profile", "mutants"]);
+    if let Some(runner) = contained(suite, &output)? {
+        mutants.args(["--cargo-arg=--config", &format!("--cargo-arg={runner}")]);
+    }
     mutants.args(["--no-times", "--minimum-test-timeout", "30", "--output"]).arg(&output);
     for krate in suite.broken() {
         mutants.args(["--package", krate]);
@@ -102,23 +105,22 @@ pub fn run(root: &Path, suite: Suite, part: Part<'_>) -> Result<()> {
     Outcome::read(&output.join("mutants.out"))?.judge(suite.name())
 }
 
-/// A mutant of what ends processes may end any process. It sees none but its own.
-fn contained(suite: Suite, program: &Path) -> Result<Command> {
+/// A mutant of what ends processes may end any process. It sees none but its own: each test program runs in a process
+/// namespace, below a shell that collects what is left behind there.
+fn contained(suite: Suite, output: &Path) -> Result<Option<String>> {
     match suite {
-        Suite::Machine | Suite::Store => return Ok(Command::new(program)),
+        Suite::Machine | Suite::Store => return Ok(None),
         Suite::Orchestrator => {}
     }
     // Root can make a namespace as it is; others become root in one of their own.
-    for user in [&[][..], &["--user", "--map-root-user"]] {
-        let mut unshare = Command::new("unshare");
-        unshare.args(user).args(["--pid", "--fork", "--mount-proc", "--kill-child"]);
-        let mut attempt = Command::new("unshare");
-        attempt.args(unshare.get_args()).arg("true").stderr(Stdio::null());
+    for user in ["", "--user --map-root-user "] {
+        let contained = format!("unshare {user}--pid --fork --mount-proc --kill-child");
+        let mut attempt = Command::new("sh");
+        attempt.args(["-c", &format!("exec {contained} true")]).stderr(Stdio::null());
         if attempt.status().is_ok_and(|status| status.success()) {
-            // Whoever is first in there inherits the processes that tests leave behind, and must collect them: thousands
-            // of dead ones make it slow to look through all.
-            unshare.args(["sh", "-c", r#""$@" & wait $!"#, "sh"]).arg(program);
-            return Ok(unshare);
+            let runner = output.join("contained.sh");
+            fs::write(&runner, format!("exec {contained} sh -c '\"$@\" & wait $!' sh \"$@\"\n"))?;
+            return Ok(Some(format!("target.'cfg(unix)'.runner=['sh', '{}']", runner.display())));
         }
     }
     bail!("broken code that ends processes must be contained, and `unshare --pid` does not work here")
