@@ -114,12 +114,12 @@ fn contained(suite: Suite, output: &Path) -> Result<Option<String>> {
     }
     // Root can make a namespace as it is; others become root in one of their own.
     for user in ["", "--user --map-root-user "] {
-        let contained = format!("unshare {user}--pid --fork --mount-proc --kill-child");
+        let contained = format!("unshare {user}--pid --fork --mount-proc --kill-child setsid");
         let mut attempt = Command::new("sh");
         attempt.args(["-c", &format!("exec {contained} true")]).stderr(Stdio::null());
         if attempt.status().is_ok_and(|status| status.success()) {
             let runner = output.join("contained.sh");
-            fs::write(&runner, format!("exec {contained} sh -c '\"$@\" & wait $!' sh \"$@\"\n"))?;
+            fs::write(&runner, format!("exec {contained} sh -c '\"$@\"; exit $?' sh \"$@\"\n"))?;
             return Ok(Some(format!("target.'cfg(unix)'.runner=['sh', '{}']", runner.display())));
         }
     }
