@@ -304,9 +304,9 @@ impl Checks {
 /// A failure is followed by what the options say: another attempt, when it is due, or none.
 fn settled(plan: &Plan, step: &AnyStep, now: DateTime<Utc>) -> Result<(), String> {
     let mut events = step.events().iter();
-    let Some(failure) = events.find(|event| event.event().kind() == EventKind::AgentFailed) else {
+    if events.all(|event| event.event().kind() != EventKind::AgentFailed) {
         return Ok(());
-    };
+    }
     let (id, failures) = (&step.record().id, step.record().failures);
     let Some(cause) = step.cause() else { return Err(format!("item {id} has failed without a cause")) };
     if let Cause::CrashLimit { crashes } = cause
