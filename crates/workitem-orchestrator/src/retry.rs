@@ -171,6 +171,8 @@ mod tests {
     fn delays_double_up_to_the_limit_and_are_jittered() {
         let (base, max) = (Duration::from_secs(1), Duration::from_secs(5));
         let retry = Retry { max_attempts: 9, backoff: Some(Backoff { base, max }), on: None };
+        assert_eq!(retry.longest_delay(), max);
+        assert_eq!(Retry::default().longest_delay(), Duration::ZERO);
         for (failures, longest) in [(1, 1), (2, 2), (3, 4), (4, 5), (100, 5), (usize::MAX, 5)] {
             let longest = Duration::from_secs(longest);
             let delays: Vec<Duration> = (0..200).map(|_| retry.delay(failures)).collect();
