@@ -133,3 +133,29 @@ impl Drop for ItemFile {
         let _ = fs::remove_file(&self.path);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_item_has_a_file_only_while_it_is_needed() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = ItemFile::create(folder.path(), "1-2-run", "text").unwrap();
+        assert_eq!(io::read_to_string(file.open().unwrap()).unwrap(), "text");
+        drop(file);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+        assert!(ItemFile::create(&folder.path().join("none"), "1-2-run", "text").is_err());
+    }
+
+    #[test]
+    fn only_what_a_dead_run_has_left_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["workitem-1-2-3-a.json", "workitem-1-3-3-a.json", "other-1-2-3.json"] {
+            fs::write(folder.path().join(name), "").unwrap();
+        }
+        remove_item_files(folder.path(), "1-2-");
+        let left = ["workitem-1-2-3-a.json", "workitem-1-3-3-a.json", "other-1-2-3.json"];
+        assert_eq!(left.map(|name| folder.path().join(name).exists()), [false, true, true]);
+    }
+}
