@@ -39,13 +39,16 @@ impl Blobs for SqliteStore {
             }
             private::options().write(true).create(true).truncate(true).open(&path)
         };
-        let file = create().map_err(|error| self.file_error(&format!("keeping output {name}"), error))?;
+        let file = create()
+            .map_err(|error| self.file_error(&format!("keeping output in {}", path.display()), error))?;
         Ok(Box::new(BlobFile { file: BufWriter::new(file), path, is_finished: false }))
     }
 
     fn open(&self, name: BlobName) -> Result<Box<dyn Read + Send>, StoreError> {
-        let opened = private::options().read(true).open(self.blob_path(name));
-        let file = opened.map_err(|error| self.file_error(&format!("reading output {name}"), error))?;
+        let path = self.blob_path(name);
+        let opened = private::options().read(true).open(&path);
+        let file = opened
+            .map_err(|error| self.file_error(&format!("reading output from {}", path.display()), error))?;
         Ok(Box::new(file))
     }
 }
