@@ -12,10 +12,15 @@
 //! - [`points`] is death at every system call that changes a file;
 //! - [`scene`] is what that happens in: a short job, and one act of it;
 //! - [`fuzz`] tries bytes where data comes in;
+//! - [`time`] sets the clock, and stops the program and its agents for a while;
+//! - [`agents`] are hostile ones, and items that are;
+//! - [`soak`] is a long life of one store, and of those who run its jobs;
+//! - [`stage`] and [`processes`] are what those share;
 //! - [`heard`] and [`place`] are runs of the program and what they have acknowledged.
 //!
 //! Not published.
 
+pub mod agents;
 pub mod checker;
 pub mod damage;
 pub mod fuzz;
@@ -25,8 +30,12 @@ pub mod model;
 pub mod place;
 pub mod points;
 pub mod power;
+pub mod processes;
 mod report;
 pub mod rows;
 pub mod scene;
+pub mod soak;
+pub mod stage;
+pub mod time;
 
 pub use report::Report;

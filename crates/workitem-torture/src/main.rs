@@ -13,7 +13,7 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use workitem_model::Bounds;
 use workitem_torture::checker::{Moment, check};
-use workitem_torture::{Report, damage, fuzz, kills, model, points, power};
+use workitem_torture::{Report, agents, damage, fuzz, kills, model, points, power, soak, stage, time};
 
 /// Short jobs that are tried at the same time: they mostly wait.
 const AT_ONCE: usize = 4;
@@ -95,6 +95,42 @@ enum Torture {
         #[arg(long, hide = true)]
         seed: Option<u64>,
     },
+    /// The clock is set; the program and its agents are stopped for a while.
+    Time(Scenes),
+    /// Hostile agents, and hostile items.
+    Agents(Scenes),
+    /// A long life of one store.
+    Soak {
+        /// How long.
+        #[arg(long, default_value_t = 60.0)]
+        minutes: f64,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+/// A torture that is a list of scenes.
+#[derive(Args)]
+struct Scenes {
+    /// Only what a run of the tests can afford.
+    #[arg(long)]
+    share: bool,
+    /// How often all scenes are played.
+    #[arg(long, default_value_t = 3)]
+    rounds: u64,
+    /// Only the scene of this name.
+    #[arg(long)]
+    only: Option<String>,
+    #[command(flatten)]
+    common: Common,
+}
+
+impl Scenes {
+    fn options(self) -> Result<stage::Options> {
+        let Self { share, rounds, only, common } = self;
+        let (program, seed) = (common.program()?, common.seed());
+        Ok(stage::Options { program, seed, rounds, is_full: !share, only, folder: common.folder })
+    }
 }
 
 #[derive(Args)]
@@ -155,6 +191,12 @@ fn main() -> Result<ExitCode> {
         Torture::Schedules(arguments) => schedules::run(&arguments),
         Torture::Model { only, seed: _ } => {
             model::run(&only.map_or(Bounds::FULL.to_vec(), |only| vec![only]))
+        }
+        Torture::Time(scenes) => time::run(&scenes.options()?)?,
+        Torture::Agents(scenes) => agents::run(&scenes.options()?)?,
+        Torture::Soak { minutes, common } => {
+            let (program, seed) = (common.program()?, common.seed());
+            soak::run(&soak::Options { program, seed, minutes, folder: common.folder })?
         }
     };
     println!("{report}");

@@ -120,6 +120,25 @@ pub struct Run {
 }
 
 impl Run {
+    /// Its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has not ended yet.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be asked for.
+    pub fn is_running(&mut self) -> Result<bool> {
+        Ok(self.child.try_wait()?.is_none())
+    }
+
+    /// What it has said so far.
+    pub fn said(&self) -> String {
+        String::from_utf8_lossy(&fs::read(&self.err).unwrap_or_default()).into_owned()
+    }
+
     /// `kill -9`, unless it ends before.
     ///
     /// # Errors
@@ -139,17 +158,26 @@ impl Run {
     /// # Errors
     ///
     /// If it hangs.
-    pub fn wait(mut self) -> Result<Ended> {
-        let deadline = Instant::now() + PATIENCE;
+    pub fn wait(self) -> Result<Ended> {
+        self.watch(PATIENCE, |_| ())
+    }
+
+    /// Waits for its end, and looks at it now and then.
+    ///
+    /// # Errors
+    ///
+    /// If it takes longer than `patience`.
+    pub fn watch(mut self, patience: Duration, mut look: impl FnMut(u32)) -> Result<Ended> {
+        let deadline = Instant::now() + patience;
         let mut pause = Duration::from_micros(200);
         let status = loop {
             if let Some(status) = self.child.try_wait()? {
                 break status;
             }
             if Instant::now() > deadline {
-                let said = fs::read_to_string(&self.err).unwrap_or_default();
-                bail!("`{}` hangs, after it said: {said}", self.what);
+                bail!("`{}` hangs, after it said: {}", self.what, tail(&self.said()));
             }
+            look(self.child.id());
             sleep(pause);
             pause = (2 * pause).min(Duration::from_millis(5));
         };
@@ -168,6 +196,12 @@ impl Drop for Run {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The end of what was said: enough to see why.
+pub fn tail(text: &str) -> &str {
+    let from = text.char_indices().rev().nth(1_000).map_or(0, |(index, _)| index);
+    text[from..].trim()
 }
 
 /// What a run has done.

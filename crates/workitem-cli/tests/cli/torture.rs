@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use workitem_torture::{Report, damage, kills, power};
+use workitem_torture::{Report, agents, damage, kills, power, soak, stage, time};
 
 fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_workitem").into()
@@ -40,4 +40,24 @@ fn power_can_be_lost_whenever_it_likes() {
 fn damage_is_told_or_does_not_matter() {
     let options = damage::Options { program: program(), stores: 30, seed: seed(), folder: None };
     finds_nothing(&damage::run(&options).unwrap());
+}
+
+fn share() -> stage::Options {
+    stage::Options { program: program(), seed: seed(), rounds: 1, is_full: false, only: None, folder: None }
+}
+
+#[test]
+fn a_clock_that_is_set_and_programs_that_are_stopped_keep_nothing_waiting() {
+    finds_nothing(&time::run(&share()).unwrap());
+}
+
+#[test]
+fn hostile_agents_and_items_harm_nobody_else() {
+    finds_nothing(&agents::run(&share()).unwrap());
+}
+
+#[test]
+fn a_long_life_leaks_nothing() {
+    let options = soak::Options { program: program(), seed: seed(), minutes: 1.0 / 6.0, folder: None };
+    finds_nothing(&soak::run(&options).unwrap());
 }
