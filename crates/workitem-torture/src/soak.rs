@@ -76,11 +76,7 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut n = 0;
     while f64::from(n) < epochs && outcomes.iter().all(|outcome| outcome.wrong.is_empty()) {
-        let epoch = Epoch::new(&place, n, length, rng.fork(), &samples);
-        let mut outcome = match epoch.live() {
-            Ok(outcome) => outcome,
-            Err(error) => Outcome { wrong: vec![format!("{error:#}")], ..Outcome::default() },
-        };
+        let mut outcome = Epoch::new(&place, n, length, rng.fork(), &samples).live();
         outcome.left = bytes_below(&place.file(".workitem"));
         if let Some(first) = outcomes.first().map(|first| first.left)
             && outcome.left > first + ROOM

@@ -35,10 +35,17 @@ impl<'a> Epoch<'a> {
         Self { place, n, length, rng, samples, job: format!("long-{n}") }
     }
 
-    /// Lives to its end; an error is one of the torture.
-    pub fn live(mut self) -> Result<Outcome> {
-        let over = Instant::now() + self.length;
+    /// Lives to its end. What kept it from that is among what was wrong.
+    pub fn live(mut self) -> Outcome {
         let mut outcome = Outcome::default();
+        if let Err(error) = self.lives(&mut outcome) {
+            outcome.wrong.push(format!("{error:#}"));
+        }
+        outcome
+    }
+
+    fn lives(&mut self, outcome: &mut Outcome) -> Result<()> {
+        let over = Instant::now() + self.length;
         // A run that waits for its first items: one agent stays until the epoch is over.
         let run = self.start_long()?;
         let starts = format!("started.{}", self.job);
@@ -46,15 +53,15 @@ impl<'a> Epoch<'a> {
         sleep(Duration::from_millis(300));
         outcome.idle[0] = usage_of(&run)?;
         let [feeds, beside, more] = [self.rng.fork(), self.rng.fork(), self.rng.fork()];
-        let shared = Mutex::new(&mut outcome);
+        let (shared, this) = (Mutex::new(&mut *outcome), &*self);
         let samples = thread::scope(|scope| {
             let sides = [beside, more].into_iter().enumerate().map(|(i, rng)| {
-                let (this, shared) = (&self, &shared);
+                let shared = &shared;
                 scope.spawn(move || this.side_jobs(i, rng, over, shared))
             });
             let sides: Vec<_> = sides.collect();
-            let feeder = scope.spawn(|| self.feed(feeds, over));
-            let samples = self.watch(&run, over);
+            let feeder = scope.spawn(|| this.feed(feeds, over));
+            let samples = this.watch(&run, over);
             let mut ended = vec![feeder.join().map_err(|_| anyhow!("a thread panicked"))?];
             for side in sides {
                 ended.push(side.join().map_err(|_| anyhow!("a thread panicked"))?);
@@ -71,8 +78,7 @@ impl<'a> Epoch<'a> {
             outcome.wrong.push(format!("with nothing to do the long run had {before:?}, and has {after:?}"));
         }
         outcome.wrong.extend(judged(outcome.grown));
-        self.end(run, &mut outcome)?;
-        Ok(outcome)
+        self.end(run, outcome)
     }
 
     fn start_long(&self) -> Result<Run> {

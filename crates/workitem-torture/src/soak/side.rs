@@ -160,11 +160,14 @@ impl<'a> Side<'a> {
     fn mended(&mut self) -> Result<()> {
         let job = self.job.clone();
         self.place.write(&format!("mended.{job}"), "")?;
-        let ended = self.start(&["resume", &job, "--json"], "")?.wait()?;
+        // With time enough: what only hangs does so no more, and a machine that is busy is no failure of an item.
+        let time = ["--timeout", "5m"];
+        let ended = self.start(&[&["resume", &job, "--json"][..], &time].concat(), "")?.wait()?;
         self.take_in(&ended, &[0, 3], Moment::Finished)?;
         for _ in 0..RETRIES {
             if self.letters()? > 0 {
-                let ended = self.start(&["dlq", "retry", &job, "--json"], "")?.wait()?;
+                let retry = [&["dlq", "retry", &job, "--json"][..], &time].concat();
+                let ended = self.start(&retry, "")?.wait()?;
                 self.take_in(&ended, &[0, 3], Moment::Finished)?;
             }
         }
