@@ -138,10 +138,15 @@ fn nothing_is_started_once_the_orchestrator_stops() {
     assert!(matches!(run(&bench, &agent(&["no-such-command"])).0, How::Interrupted));
 }
 
+/// A script that these signals end, also where the tests were started in the background, with both ignored.
+fn at_the_terminal(script: &str) -> ProcessAgent {
+    agent(&["env", "--default-signal=INT,HUP", "sh", "-c", script])
+}
+
 #[test]
 fn an_agent_that_ctrl_c_reached_before_the_orchestrator_is_interrupted() {
     for signal in ["INT", "HUP"] {
-        let agent = sh(&format!("sleep 0.2; kill -{signal} $$; sleep 100"));
+        let agent = at_the_terminal(&format!("sleep 0.2; kill -{signal} $$; sleep 100"));
         let bench = Bench::new("x");
         let how = std::thread::scope(|scope| {
             scope.spawn(|| {
@@ -157,5 +162,6 @@ fn an_agent_that_ctrl_c_reached_before_the_orchestrator_is_interrupted() {
 
 #[test]
 fn an_agent_that_ends_itself_by_the_same_signal_has_failed() {
-    assert_eq!(failure(&Bench::new("x"), &sh("kill -INT $$; sleep 100")).0, Cause::Signal(2));
+    let ends_itself = at_the_terminal("kill -INT $$; sleep 100");
+    assert_eq!(failure(&Bench::new("x"), &ends_itself).0, Cause::Signal(2));
 }
