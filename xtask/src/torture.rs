@@ -73,7 +73,8 @@ pub fn run(root: &Path, torture: &Torture) -> Result<()> {
     if !torture.no_page {
         let path = root.join(PAGE);
         let page = fs::read_to_string(&path).with_context(|| format!("cannot read {PAGE}"))?;
-        fs::write(&path, merged(&page, &report)?).with_context(|| format!("cannot write {PAGE}"))?;
+        fs::write(&path, merged(&page, &report, &torture.arguments)?)
+            .with_context(|| format!("cannot write {PAGE}"))?;
     }
     ensure!(report.found == 0, "torture {} found {}; what it said is above", report.torture, report.found);
     ensure!(status.success(), "torture {}: {status}", report.torture);
@@ -106,10 +107,10 @@ fn host() -> Result<String> {
 }
 
 /// The page with the part of one torture made anew.
-fn merged(page: &str, report: &Report) -> Result<String> {
+fn merged(page: &str, report: &Report, told: &[String]) -> Result<String> {
     let name = &report.torture;
     let (begin, end) = (format!("<!-- torture {name} -->\n"), format!("<!-- end {name} -->\n"));
-    let part = format!("{begin}\n{}\n{end}", part(report));
+    let part = format!("{begin}\n{}\n{end}", part(report, told));
     if let Some((before, rest)) = page.split_once(&begin) {
         let (_old, after) =
             rest.split_once(&end).with_context(|| format!("{PAGE} has no `{}`", end.trim()))?;
@@ -120,7 +121,7 @@ fn merged(page: &str, report: &Report) -> Result<String> {
     Ok(format!("{before}{part}\n{BY_HAND}{after}"))
 }
 
-fn part(report: &Report) -> String {
+fn part(report: &Report, told: &[String]) -> String {
     let Report { torture, ran, found, seed, seconds, text } = report;
     let found = match found {
         0 => "nothing".to_owned(),
@@ -132,13 +133,26 @@ fn part(report: &Report) -> String {
         seconds if *seconds < 7_200.0 => format!("{:.0} min", seconds / 60.0),
         seconds => format!("{:.1} h", seconds / 3_600.0),
     };
-    let again = format!("cargo xtask torture {torture} --seed {seed}");
+    let again = again(torture, *seed, told);
     format!(
         "## {torture}\n\n| ran | found | took | again |\n|---|---|---|---|\n\
          | {} | {found} | {took} | `{again}` |\n\n{}\n",
         thousands(*ran),
         text.trim_end(),
     )
+}
+
+/// The command that does the same again: with all that it was told, and its seed.
+fn again(torture: &str, seed: u64, told: &[String]) -> String {
+    let mut again = format!("cargo xtask torture {torture}");
+    for argument in told {
+        again += " ";
+        again += argument;
+    }
+    if told.iter().any(|argument| argument.starts_with("--seed")) {
+        return again;
+    }
+    again + &format!(" --seed {seed}")
 }
 
 /// 12,345.
@@ -158,6 +172,14 @@ fn thousands(n: u64) -> String {
 mod tests {
     use super::*;
 
+    #[test]
+    fn the_same_again_is_told_all_that_was_told_before() {
+        let told = ["--rounds", "1"].map(str::to_owned);
+        assert_eq!(again("points", 7, &told), "cargo xtask torture points --rounds 1 --seed 7");
+        let told = ["--seed=9"].map(str::to_owned);
+        assert_eq!(again("points", 9, &told), "cargo xtask torture points --seed=9");
+    }
+
     fn report(torture: &str, ran: u64) -> Report {
         let text = "Killed.".to_owned();
         Report { torture: torture.to_owned(), ran, found: 0, seed: 7, seconds: 61.2, text }
@@ -166,9 +188,9 @@ mod tests {
     #[test]
     fn a_part_is_made_anew_where_it_stands_and_a_new_one_before_what_is_written_by_hand() {
         let page = "# Reliability\n\nWords.\n\n## Bugs found on the way\n\nNone.\n";
-        let once = merged(page, &report("kills", 1_000)).unwrap();
-        let twice = merged(&once, &report("points", 2)).unwrap();
-        let thrice = merged(&twice, &report("kills", 12_345)).unwrap();
+        let once = merged(page, &report("kills", 1_000), &[]).unwrap();
+        let twice = merged(&once, &report("points", 2), &[]).unwrap();
+        let thrice = merged(&twice, &report("kills", 12_345), &[]).unwrap();
         let table = "| ran | found | took | again |\n|---|---|---|---|\n";
         let part = |name: &str, ran: &str| {
             format!(
@@ -186,12 +208,14 @@ mod tests {
 
     #[test]
     fn a_page_that_it_would_spoil_is_refused() {
-        assert!(merged("# Reliability\n", &report("kills", 1)).is_err());
-        assert!(merged("<!-- torture kills -->\n\n## Bugs found on the way\n", &report("kills", 1)).is_err());
+        assert!(merged("# Reliability\n", &report("kills", 1), &[]).is_err());
+        assert!(
+            merged("<!-- torture kills -->\n\n## Bugs found on the way\n", &report("kills", 1), &[]).is_err()
+        );
     }
 
     #[test]
     fn what_was_found_is_loud() {
-        assert!(part(&Report { found: 2, ..report("kills", 1) }).contains("**2 violations**"));
+        assert!(part(&Report { found: 2, ..report("kills", 1) }, &[]).contains("**2 violations**"));
     }
 }
