@@ -107,7 +107,9 @@ pub fn control(place: &Place, name: &str, control: Control) -> Result<Exit, Erro
     if !job.is_sealed() {
         return Err(StoreError::Submitting { job: job.name }.into());
     }
-    if store.counts(job.id)?.is_finished() {
+    // A cancellation that came too late can still be taken back: else the dead letters could not be run again.
+    let takes_back = control == Control::Run && store.control(job.id)? != Control::Run;
+    if store.counts(job.id)?.is_finished() && !takes_back {
         return Err(
             Error::usage(format!("job `{name}` is finished")).next("there is nothing to control any more")
         );

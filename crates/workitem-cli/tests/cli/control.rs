@@ -213,3 +213,15 @@ fn a_watcher_that_is_a_program_gets_a_line_a_second_or_change_and_one_at_the_end
     assert_eq!((&bad["exit"], &bad["open_letters"], &bad["runner"]), (&3.into(), &2.into(), &json!(null)));
     shop.ask(&["watch", "nobody", "--json"]).complains(2, &["there is no job `nobody`"]);
 }
+
+#[test]
+fn a_cancellation_that_came_too_late_can_be_taken_back() {
+    let shop = Workshop::new();
+    shop.run(&["map", "--job", "job", "--", "test", "-e", "mended"], "a\n").exits(3);
+    shop.database().execute("UPDATE jobs SET control = 2", []).unwrap();
+    shop.ask(&["resume", "job"]).complains(3, &["was cancelled", "workitem unpause job"]);
+    shop.ask(&["unpause", "job"]).exits(0);
+    shop.ask(&["unpause", "job"]).complains(2, &["job `job` is finished"]);
+    shop.write("mended", "");
+    shop.ask(&["dlq", "retry", "job"]).exits(0);
+}

@@ -323,9 +323,9 @@ fn a_job_that_fails_too_often_is_stopped() {
     shop.run(&most, lines(1..=500)).exits(3).says(&["stopped after"]);
     let few = ["map", "--job", "few", "-j", "1", "--max-failure-rate", "10%", "--failure-rate-after"];
     let fails = ["--", "false"];
-    shop.run(&[&few[..], &["3"], &fails].concat(), lines(1..=19)).exits(3).says(&["stopped after"]);
+    shop.run(&[&few[..], &["3"], &fails].concat(), lines(1..=500)).exits(3).says(&["stopped after"]);
     shop.ask(&["resume", "few"]).exits(3).says(&["stopped after"]);
-    shop.ask(&["resume", "few", "--failure-rate-after", "20"]).exits(3).says(&["0 of 19 items completed"]);
+    shop.ask(&["resume", "few", "--failure-rate-after", "501"]).exits(3).says(&["0 of 500 items completed"]);
     shop.run(&["map", "--max-failure-rate", "2", "--", "true"], "1\n").exits(2);
 }
 
