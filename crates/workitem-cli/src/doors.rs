@@ -210,6 +210,7 @@ mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use proptest::sample::{Index, select};
+    use proptest::test_runner::RngSeed;
 
     use super::*;
 
@@ -248,7 +249,10 @@ mod tests {
         for bytes in &corpus {
             door(bytes);
         }
-        let config = ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() };
+        // The same each time: what is new to be found is for the torture to look for.
+        let rng_seed = RngSeed::Fixed(7);
+        let config =
+            ProptestConfig { cases: 1_000, failure_persistence: None, rng_seed, ..ProptestConfig::default() };
         proptest!(config, |(bytes in changed(name))| door(&bytes));
     }
 

@@ -19,7 +19,11 @@ pub fn records<R: BufRead>(
     name: &str,
     from: R,
 ) -> Result<impl Iterator<Item = io::Result<Raw>> + use<R>, InputError> {
-    let mut records = Records { from, parser: csv_core::Reader::new(), line: 1 };
+    let mut parser = csv_core::Reader::new();
+    // It passes over a byte order mark in what it reads first, if all of it came at once. That of the input is gone by now;
+    // another one is text, however it comes.
+    let _ = parser.read_field(b"\n", &mut [0]);
+    let mut records = Records { from, parser, line: 1 };
     let first = records.next().map_err(|source| InputError::read(name, source))?;
     let header = header(first).map_err(|what| InputError::Header { name: name.to_owned(), what })?;
     let header_size: usize = header.iter().map(String::len).sum();

@@ -10,9 +10,10 @@ fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_workitem").into()
 }
 
+/// The same plan each time: what is new to be found is for the tortures themselves to look for.
 fn seed() -> u64 {
     let given = std::env::var("WORKITEM_TORTURE_SEED").ok();
-    given.map_or_else(|| fastrand::u64(..1_000_000), |seed| seed.parse().unwrap())
+    given.map_or(7, |seed| seed.parse().unwrap())
 }
 
 #[track_caller]

@@ -91,6 +91,14 @@ fn the_header_must_name_each_column_once() {
     assert_eq!(shown("", &csv()), [""; 0]);
 }
 
+#[test]
+fn a_byte_order_mark_is_passed_over_once_and_is_text_from_then_on() {
+    assert_eq!(shown("\u{feff}a\n1\n", &csv()), [r#"record 1 (line 2) = {"a":"1"}"#]);
+    let text = [r#"record 1 (line 3) = {"\u{feff}a":"1"}"#.replace("\\u{feff}", "\u{feff}")];
+    assert_eq!(shown("\u{feff}\n\u{feff}a\n1\n", &csv()), text);
+    assert_eq!(shown("\n\u{feff}a\n1\n", &csv()), text);
+}
+
 proptest! {
     #[test]
     fn every_text_comes_back_from_csv(items in prop::collection::vec((any::<String>(), any::<String>()), 0..20)) {
