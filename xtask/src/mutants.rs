@@ -89,7 +89,9 @@ pub fn run(root: &Path, suite: Suite, part: Part<'_>) -> Result<()> {
         // The tests have just passed.
         Part::OfThisCommit => {
             let shard = format!("{}/{SHARES}", commits(root) % SHARES);
-            mutants.args(["--shard", &shard, "--baseline", "skip", "--timeout", "300"]);
+            // In turns: cut into slices, there would be none left for the last shares.
+            mutants.args(["--shard", &shard, "--sharding", "round-robin"]);
+            mutants.args(["--baseline", "skip", "--timeout", "300"]);
             // What was built for the last share serves for this one; jobs beside each other could not share it.
             mutants.env("CARGO_TARGET_DIR", output.join("build"))
         }
