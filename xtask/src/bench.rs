@@ -12,7 +12,7 @@ mod cold;
 mod machine;
 mod measure;
 mod orchestrator;
-mod page;
+pub mod page;
 
 use std::path::Path;
 

@@ -13,6 +13,7 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde::Deserialize;
 
+use crate::bench::page::grouped;
 use crate::test::read_output;
 use crate::tools::{Package, debian, target};
 use crate::{cargo, succeed};
@@ -137,7 +138,7 @@ fn part(report: &Report, told: &[String]) -> String {
     format!(
         "## {torture}\n\n| ran | found | took | again |\n|---|---|---|---|\n\
          | {} | {found} | {took} | `{again}` |\n\n{}\n",
-        thousands(*ran),
+        grouped(i64::try_from(*ran).unwrap_or(i64::MAX)),
         text.trim_end(),
     )
 }
@@ -153,19 +154,6 @@ fn again(torture: &str, seed: u64, told: &[String]) -> String {
         return again;
     }
     again + &format!(" --seed {seed}")
-}
-
-/// 12,345.
-fn thousands(n: u64) -> String {
-    let digits = n.to_string();
-    let mut text = String::new();
-    for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 #[cfg(test)]
