@@ -158,6 +158,21 @@ fn run_with(
     args: &RunArgs,
     listener: &Listener,
 ) -> Result<Exit, Error> {
+    loop {
+        if let Some(exit) = run_once(place, store, orchestrator, args, listener)? {
+            return Ok(exit);
+        }
+    }
+}
+
+/// Runs a job as far as it goes; nothing if somebody has added items meanwhile, and relies on whoever holds the lock.
+fn run_once(
+    place: &Place,
+    store: &Arc<dyn Store>,
+    orchestrator: &mut Orchestrator,
+    args: &RunArgs,
+    listener: &Listener,
+) -> Result<Option<Exit>, Error> {
     let job = &orchestrator.job().clone();
     let spec = Spec::of(job)?;
     let variables = spec.variables(&args.env)?;
@@ -193,15 +208,14 @@ fn run_with(
     }
     let counts = store.counts(job.id)?;
     if summary.stopping == Stopping::No && !counts.is_finished() {
-        // Somebody has added items since, and relies on whoever holds the lock.
-        return run_with(place, store, orchestrator, args, listener);
+        return Ok(None);
     }
-    Ok(match counts {
+    Ok(Some(match counts {
         counts if !counts.is_finished() && (summary.cancelled || summary.rule.is_some()) => Exit::DeadLetters,
         counts if !counts.is_finished() => Exit::Interrupted,
         counts if counts.open_letters > 0 => Exit::DeadLetters,
         _ => Exit::Ok,
-    })
+    }))
 }
 
 fn listen(interrupted: &Error, args: &RunArgs) -> Result<Listener, Error> {
