@@ -269,17 +269,33 @@ fn delete_some(tx: &Transaction<'_>, job: JobId, table: &str, count: &str) -> Re
 fn has_room(connection: &Connection) -> Result<bool, Failure> {
     let pages = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
     let free = pages("freelist_count")?;
-    Ok(free > 0 && free * 10 >= pages("page_count")?)
+    Ok(free * 10 >= pages("page_count")?)
 }
 
 /// Writes the file anew without its free pages, if that is worth it, and cuts the write-ahead log to nothing. Readers go
 /// on meanwhile.
 fn compact(connection: &Connection, has_room: bool) -> Result<(), Failure> {
-    if has_room {
-        connection.execute_batch("VACUUM")?;
-    }
     connection.busy_timeout(PATIENCE)?;
-    let cut = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+    let written = if has_room { connection.execute_batch("VACUUM") } else { Ok(()) };
+    let cut = written.and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())));
     connection.busy_timeout(BUSY_TIMEOUT)?;
     Ok(cut?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_another_process_has_swept_is_nothing_and_one_that_cannot_be_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::create(&folder.path().join("workitem.db")).unwrap();
+        let swept = folder.path().join("swept");
+        fs::create_dir_all(swept.join("a folder")).unwrap();
+        let entry = || fs::read_dir(&swept).unwrap().next().unwrap().unwrap();
+        assert!(store.sweep_file(&entry(), true).is_err());
+        let gone = entry();
+        fs::remove_dir(gone.path()).unwrap();
+        assert_eq!(store.sweep_file(&gone, true).unwrap(), Swept::default());
+    }
 }

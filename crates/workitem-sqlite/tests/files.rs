@@ -236,6 +236,7 @@ fn a_deletion_that_was_cut_off_is_finished_by_a_sweep() {
     let cut_off = "DELETE FROM jobs WHERE id = 1; DELETE FROM items WHERE seq <= 4000;";
     Connection::open(&path).unwrap().execute_batch(cut_off).unwrap();
     assert!(verify(&store, &other).unwrap().passed());
+    assert_eq!(store.sweep_gone(false).unwrap().pieces, 1, "rows");
     let lock = store.lock_job(&job, &common_runner()).unwrap();
     assert_eq!(store.sweep_gone(true).unwrap().pieces, 0, "who holds the lock is just deleting it");
     drop(lock);
@@ -247,6 +248,16 @@ fn a_deletion_that_was_cut_off_is_finished_by_a_sweep() {
     }
     assert_eq!(store.sweep_gone(true).unwrap().pieces, 0);
     assert_eq!(store.jobs().unwrap(), [other]);
+}
+
+#[test]
+fn a_lock_that_cannot_be_swept_is_an_error() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, _) = with_job(&path);
+    fs::create_dir_all(folder.path().join("workitem.db.locks/7")).unwrap();
+    let refused = store.sweep_gone(true).unwrap_err().to_string();
+    assert!(refused.contains("deleting a job's lock"), "{refused}");
 }
 
 #[test]
@@ -309,6 +320,47 @@ fn room_is_given_back_when_nobody_runs_a_job_and_readers_go_on() {
     assert!(size() < 100_000, "{}", size());
     assert!(verify(&store, &other).unwrap().passed());
     assert_eq!(store.identity(), SqliteStore::open(&path).unwrap().identity());
+}
+
+#[test]
+fn a_little_room_is_not_worth_writing_the_file_anew() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_items(&path, 5_000);
+    let new = NewJob { name: Some("other".into()), spec: Value::Null, now: job.created_at };
+    let other = store.create_job(&new).unwrap();
+    let items: Vec<NewItem> =
+        (1..=200).map(|n| NewItem { id: n.to_string().into(), payload: "input".into() }).collect();
+    store.submit(other.id, &items).unwrap();
+    store.delete_job(other.id).unwrap();
+    let free = |path: &Path| -> i64 {
+        Connection::open(path).unwrap().query_row("PRAGMA freelist_count", [], |row| row.get(0)).unwrap()
+    };
+    let before = free(&path);
+    assert!(before > 0);
+    let lock = store.lock_job(&job, &common_runner()).unwrap();
+    assert!(store.compact().unwrap(), "only the log is cut, for which nobody waits");
+    drop(lock);
+    assert!(store.compact().unwrap());
+    assert_eq!(free(&path), before);
+}
+
+#[test]
+fn room_is_not_given_back_while_another_process_writes_and_damage_is_an_error() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_items(&path, 5_000);
+    store.delete_job(job.id).unwrap();
+    let writer = Connection::open(&path).unwrap();
+    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
+    assert!(!store.compact().unwrap());
+    writer.execute_batch("COMMIT").unwrap();
+    drop((store, writer));
+    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
+    // All but the schema.
+    file.write_all_at(&[0xAA; 64 << 10], 4_096).unwrap();
+    let damaged = SqliteStore::open(&path).unwrap().compact();
+    assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
 }
 
 fn beside_wal(path: &Path) -> std::path::PathBuf {
