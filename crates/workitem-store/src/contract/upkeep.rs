@@ -4,7 +4,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use workitem_types::AgentResult;
-use workitem_typestate::AgentComplete;
+use workitem_typestate::{AgentComplete, Interrupt};
 
 use super::{assert_sound, at, claim_one, completed, counts, job_of, numbered, open_job, record};
 use crate::{
@@ -27,9 +27,14 @@ pub fn a_job_weighs_what_it_holds(store: &dyn Store) {
     let inputs: usize = numbered(3).iter().map(|item| item.payload.as_json().len()).sum();
     let light = store.weight(job.id).unwrap();
     assert!(light >= inputs as u64, "{light}");
-    with_long_output(store, &job, 1);
+    let said = AttemptOutput { stderr: vec![b'x'; 1_000].into(), ..AttemptOutput::default() };
+    let leased = claim_one(store, &job, 1);
+    record(store, leased.step(Interrupt, at(2)).with_output(said).seal());
+    let heavier = store.weight(job.id).unwrap();
+    assert!(heavier >= light + 1_000, "{light} and {heavier}");
+    with_long_output(store, &job, 3);
     let heavy = store.weight(job.id).unwrap();
-    assert!(heavy >= light + LONG as u64, "{light} and {heavy}");
+    assert!(heavy >= heavier + LONG as u64, "{heavier} and {heavy}");
     store.delete_job(job.id).unwrap();
     assert_eq!(store.weight(job.id).unwrap(), 0);
 }
