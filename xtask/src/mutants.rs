@@ -121,7 +121,11 @@ fn contained(suite: Suite, output: &Path) -> Result<Option<String>> {
         attempt.args(["-c", &format!("exec {contained} true")]).stderr(Stdio::null());
         if attempt.status().is_ok_and(|status| status.success()) {
             let runner = output.join("contained.sh");
-            fs::write(&runner, format!("exec {contained} sh -c '\"$@\"; exit $?' sh \"$@\"\n"))?;
+            // `unshare` hears no SIGTERM, which is how a test is ended whose time is up. With it ends the namespace.
+            let script = format!(
+                "{contained} sh -c '\"$@\"; exit $?' sh \"$@\" &\ntrap \"kill -KILL $!\" TERM INT\nwait $!\n"
+            );
+            fs::write(&runner, script)?;
             return Ok(Some(format!("target.'cfg(unix)'.runner=['sh', '{}']", runner.display())));
         }
     }
