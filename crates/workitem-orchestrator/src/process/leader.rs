@@ -140,7 +140,7 @@ fn pidfd(_: Pid) -> Option<OwnedFd> {
 #[cfg(test)]
 mod tests {
     use std::os::unix::process::{CommandExt, ExitStatusExt};
-    use std::process::Command;
+    use std::process::{Command, Stdio};
 
     use super::*;
 
@@ -156,6 +156,25 @@ mod tests {
             sleep(TICK);
         }
         assert_eq!(leader.collect().unwrap().code(), Some(7));
+    }
+
+    #[test]
+    fn a_group_is_gone_when_nothing_of_it_runs_and_a_zombie_does_not_run() {
+        let mut child = Command::new("sh")
+            .args(["-c", "read line"])
+            .stdin(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .unwrap();
+        let group = Pid::from_child(&child);
+        assert!(!is_gone(group));
+        drop(child.stdin.take());
+        // Nobody collects it meanwhile.
+        while !is_gone(group) {
+            sleep(TICK);
+        }
+        child.wait().unwrap();
+        assert!(is_gone(group));
     }
 
     #[test]
