@@ -9,10 +9,15 @@ use crate::process::end_orphans as end;
 use crate::testing::Bench;
 
 fn orphan(run: &str, attempt: &str, script: &str) -> Child {
+    orphan_in(run, attempt, script).process_group(0).spawn().unwrap()
+}
+
+/// One that stays in the group of the tests.
+fn orphan_in(run: &str, attempt: &str, script: &str) -> Command {
     let mut command = Command::new("sh");
-    command.args(["-c", script]);
+    command.args(["-c", script]).stdout(Stdio::null());
     command.env("WORKITEM_RUN", run).env("WORKITEM_ID", "7").env("WORKITEM_ATTEMPT", attempt);
-    command.process_group(0).stdout(Stdio::null()).spawn().unwrap()
+    command
 }
 
 fn end_orphans(run: &str) -> std::io::Result<usize> {
@@ -44,6 +49,19 @@ fn all_agents_of_a_run_are_ended_and_no_others() {
         process.kill().unwrap();
         process.wait().unwrap();
     }
+}
+
+#[test]
+fn an_orphan_in_the_group_of_whoever_ends_it_is_ended_alone() {
+    let bench = Bench::new("x");
+    let mut bystander = Command::new("sleep").arg("100").spawn().unwrap();
+    let mut orphan = orphan_in(&bench.run, "1", "exec sleep 100").spawn().unwrap();
+    eventually("the orphan runs", || alive(&bench) == 1);
+    assert_eq!(end_orphans(&bench.run).unwrap(), 1);
+    assert!(orphan.wait().unwrap().code().is_none());
+    assert!(bystander.try_wait().unwrap().is_none());
+    bystander.kill().unwrap();
+    bystander.wait().unwrap();
 }
 
 #[test]
