@@ -122,8 +122,9 @@ fn contained(suite: Suite, output: &Path) -> Result<Option<String>> {
         if attempt.status().is_ok_and(|status| status.success()) {
             let runner = output.join("contained.sh");
             // `unshare` hears no SIGTERM, which is how a test is ended whose time is up. With it ends the namespace.
+            // And one that asks for all memory there is gets no more than eight gigabytes.
             let script = format!(
-                "{contained} sh -c '\"$@\"; exit $?' sh \"$@\" &\ntrap \"kill -KILL $!\" TERM INT\nwait $!\n"
+                "ulimit -v 8000000\n{contained} sh -c '\"$@\"; exit $?' sh \"$@\" &\ntrap \"kill -KILL $!\" TERM INT\nwait $!\n"
             );
             fs::write(&runner, script)?;
             return Ok(Some(format!("target.'cfg(unix)'.runner=['sh', '{}']", runner.display())));

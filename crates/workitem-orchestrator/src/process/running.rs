@@ -188,3 +188,38 @@ impl<'a> Running<'a> {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::unix::process::CommandExt;
+    use std::process::Command;
+
+    use rustix::pipe::fcntl_setpipe_size;
+    use workitem_store::{BlobName, JobId, Kept, StreamKind};
+
+    use super::*;
+    use crate::testing::Bench;
+
+    #[test]
+    fn all_that_is_left_in_the_pipes_is_taken() {
+        let bench = Bench::new("x");
+        let task = bench.task();
+        let capture = |stream| {
+            let name = BlobName { job: JobId(1), seq: 7, attempt: 2, stream };
+            Capture::new(task.blobs, name, 1 << 20)
+        };
+        // More than is read at once, and nobody has read any of it when the agent ends.
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        fcntl_setpipe_size(&writer, 1 << 20).unwrap();
+        writer.write_all(&[b'x'; 200_000]).unwrap();
+        drop(writer);
+        let mut leader = Leader::new(Command::new("true").process_group(0).spawn().unwrap());
+        leader.saw_exit();
+        let stdout = Stream::new(Some(reader.into()), capture(StreamKind::Stdout));
+        let stderr = Stream::new(None, capture(StreamKind::Stderr));
+        let over = Running { leader, stdout, stderr, scratch: Vec::new() }.watch(&task, Duration::ZERO);
+        let kept = over.unwrap().stdout.finish().unwrap();
+        assert_eq!((kept.total, kept.kept), (200_000, Kept::Blob { len: 200_000 }));
+    }
+}

@@ -107,11 +107,6 @@ impl Template {
         Ok(Self { argv, elements })
     }
 
-    /// The command as it was given.
-    pub fn argv(&self) -> &[OsString] {
-        &self.argv
-    }
-
     /// Whether a placeholder stands for the item or a field of it. If not, [`render`](Self::render) does
     /// not look at the value.
     pub fn uses_item(&self) -> bool {
