@@ -42,6 +42,12 @@ impl Error {
         Self { exit: Exit::Store, what: what.into(), next: None, is_unread: false }
     }
 
+    /// The system has no room for more of what this process needs.
+    pub fn limits(what: impl Into<String>) -> Self {
+        Self::system(what)
+            .next("raise the limits (`ulimit -n`, `ulimit -u`) or lower -j, then do the same again")
+    }
+
     /// Says what to do next.
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
@@ -51,7 +57,11 @@ impl Error {
     /// Standard output could not be written to.
     pub fn output(error: &io::Error) -> Self {
         let is_unread = error.kind() == io::ErrorKind::BrokenPipe;
-        Self { is_unread, ..Self::system(format!("failed to write to standard output: {error}")) }
+        let failed = Self::system(format!("failed to write to standard output: {error}"));
+        Self {
+            is_unread,
+            ..failed.next("make room where it goes; `workitem output` prints what was recorded")
+        }
     }
 
     /// Standard output was not read until the end.
@@ -122,6 +132,9 @@ impl From<RunError> for Error {
                 .next("its input was not stored completely: run the same `workitem map` again"),
             RunError::System(_) => Self::system(error.to_string())
                 .next("raise the limits (`ulimit -n`, `ulimit -u`) or lower -j, then `workitem resume`"),
+            RunError::Orphans(_) => {
+                Self::system(error.to_string()).next("end them yourself, then `workitem resume`")
+            }
             other => Self::system(other.to_string()),
         }
     }

@@ -50,6 +50,7 @@ use clap::{CommandFactory, FromArgMatches};
 
 /// The program: reads the arguments of its process, does what they say, and has the exit code.
 pub fn main() -> ExitCode {
+    signals::outlive_file_limits();
     let matches = args::Cli::command().get_matches();
     let cli = args::Cli::from_arg_matches(&matches).unwrap_or_else(|error| error.exit());
     let (json, verbose) = (cli.command.tells_json(), cli.verbose);

@@ -78,7 +78,7 @@ impl Reporter {
             Box::new(Plain::new(job, store_flag))
         };
         let printer = Printer::start(store.clone(), drawn, stop)
-            .map_err(|error| Error::system(format!("failed to start a thread: {error}")))?;
+            .map_err(|error| Error::limits(format!("failed to start a thread: {error}")))?;
         Ok(Self {
             store,
             job: job.clone(),

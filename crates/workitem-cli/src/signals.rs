@@ -8,11 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::{fs, io};
 
-use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::iterator::Signals;
 use workitem_orchestrator::{Stop, Stopping};
 
 use crate::exit::Exit;
+
+/// A file that may not grow any more is an error of the write, which says which file that is, and not the end of the
+/// program. A handler and not to ignore it: agents would inherit that.
+pub fn outlive_file_limits() {
+    // If it cannot be had, the signal ends the program: what was acknowledged is durable all the same.
+    let _ = signal_hook::flag::register(SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
 
 /// Listens for signals, from a thread of its own, until the program ends.
 #[derive(Clone)]

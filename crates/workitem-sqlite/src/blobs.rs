@@ -59,24 +59,36 @@ struct BlobFile {
     is_finished: bool,
 }
 
-impl Write for BlobFile {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
-    }
-}
-
-impl BlobWriter for BlobFile {
-    fn finish(mut self: Box<Self>) -> io::Result<()> {
+impl BlobFile {
+    fn sync(&mut self) -> io::Result<()> {
         self.file.flush()?;
         self.file.get_ref().sync_all()?;
         // The folders too, up to the one the store's file stands in: a name is durable when its folder is.
         for folder in self.path.ancestors().skip(1).take(3) {
             File::open(folder)?.sync_all()?;
         }
+        Ok(())
+    }
+
+    /// The error with the file's name: whoever writes knows a blob by its numbers only.
+    fn named(&self, error: &io::Error) -> io::Error {
+        io::Error::new(error.kind(), format!("{}: {error}", self.path.display()))
+    }
+}
+
+impl Write for BlobFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.write(bytes).map_err(|error| self.named(&error))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush().map_err(|error| self.named(&error))
+    }
+}
+
+impl BlobWriter for BlobFile {
+    fn finish(mut self: Box<Self>) -> io::Result<()> {
+        self.sync().map_err(|error| self.named(&error))?;
         self.is_finished = true;
         Ok(())
     }
@@ -87,6 +99,27 @@ impl Drop for BlobFile {
         if !self.is_finished {
             // Nobody refers to it. If it cannot be removed either, it only takes up room.
             let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_file_that_holds_output_names_it() {
+        let path = tempfile::tempdir().unwrap().path().join("store.db.output/1/7-1.stdout");
+        let full = || {
+            let file = BufWriter::new(File::options().write(true).open("/dev/full").unwrap());
+            BlobFile { file, path: path.clone(), is_finished: false }
+        };
+        let mut short = Box::new(full());
+        short.write_all(b"short").unwrap();
+        let errors = [full().write_all(&[0; 100_000]).unwrap_err(), short.finish().unwrap_err()];
+        for error in errors {
+            assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+            assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");
         }
     }
 }

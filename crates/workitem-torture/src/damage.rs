@@ -16,8 +16,8 @@ use std::time::Instant;
 
 use anyhow::{Result, ensure};
 use fastrand::Rng;
-use rusqlite::Connection;
-use serde_json::Value;
+use rusqlite::types::Value;
+use rusqlite::{Connection, OpenFlags};
 use workitem_store::HistoryRow;
 
 use self::runs::Store;
@@ -105,7 +105,8 @@ pub fn run(options: &Options) -> Result<Report> {
         text: format!(
             "A store with two jobs, one of them killed in the midst of its run, with its write-ahead log, output files \
              and locks; in each copy something was damaged at random: bits flipped, a sector or a page wiped or put \
-             elsewhere, an end cut off, junk appended, a file removed, the value of one row put into another. Then `verify` and {asked} other commands read \
+             elsewhere, an end cut off, junk appended, a file removed, the value of one row put into another, or one that \
+             nobody would put there. Then `verify` and {asked} other commands read \
              them, each a process. {refused} refused with a clear error and {true_} told the truth; {noticed} told \
              something else of a job that `verify` found damaged. {earlier} told the items of an earlier moment, since \
              the end of the write-ahead log was lost. {content} told other text or times than were written, which SQLite \
@@ -146,14 +147,14 @@ impl Truth {
 }
 
 /// What is told of the state of items, which is kept twice: in them, or in the job's counts, and in their history.
-fn state_of(arguments: &[&str], told: &[u8]) -> Vec<Value> {
+fn state_of(arguments: &[&str], told: &[u8]) -> Vec<serde_json::Value> {
     let fields: &[&str] = match arguments {
         ["items", _, "--json"] => &["id", "attempts", "failures", "status"],
         ["status", _, "--json"] => &["counts", "open_letters"],
         _ => return Vec::new(),
     };
     let told = String::from_utf8_lossy(told);
-    let rows = told.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+    let rows = told.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
     rows.map(|row| fields.iter().map(|field| row[*field].clone()).collect()).collect()
 }
 
@@ -206,6 +207,17 @@ fn judge(
             }
         }
     }
+    // What nothing has read is damage, too: SQLite itself is asked.
+    let passed_it: Vec<&str> = passed.iter().filter(|(_, passed)| **passed).map(|(job, _)| *job).collect();
+    if !passed_it.is_empty() && !is_whole(store) {
+        wrong.push(format!("`verify` finds nothing in {}, and SQLite does", passed_it.join(" and ")));
+    }
+    // A store that cannot be read says so itself.
+    for job in store.cut_outputs().unwrap_or_default() {
+        if passed.get(job.as_str()) == Some(&true) {
+            wrong.push(format!("`verify {job}` finds nothing, and a long output is not as long as recorded"));
+        }
+    }
     // What comes last writes.
     if rng.u8(..5) == 0 {
         let job = JOBS[rng.usize(..2)];
@@ -224,6 +236,16 @@ fn judge(
     Ok(wrong)
 }
 
+/// Whether SQLite finds nothing in the file that contradicts itself.
+fn is_whole(store: &Store<'_>) -> bool {
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE;
+    let told = Connection::open_with_flags(store.file(""), flags).and_then(|database| {
+        let mut check = database.prepare("PRAGMA integrity_check")?;
+        check.query_map([], |row| row.get::<_, String>(0))?.collect::<Result<Vec<_>, _>>()
+    });
+    told.is_ok_and(|told| told == ["ok"])
+}
+
 /// What is wrong with an error, if it is not a clear one.
 fn unclear(arguments: &[&str], ended: &Ended) -> Option<String> {
     let Ended { code, stderr, .. } = ended;
@@ -235,22 +257,52 @@ fn unclear(arguments: &[&str], ended: &Ended) -> Option<String> {
     (!is_clear && !is_told).then(|| format!("`{}` exits with {code} and says: {stderr}", arguments.join(" ")))
 }
 
+/// Puts the value of one row into another.
 fn mix_up(store: &Store<'_>, rng: &mut Rng) -> Result<Spoiled> {
     let (table, column) = GUARDED[rng.usize(..GUARDED.len())];
-    let key = if table == "jobs" { "(id, 0)" } else { "(job, seq)" };
-    let key = if table == "history" { "(job, seq, version)" } else { key };
     let database = Connection::open(store.file(""))?;
-    let rows: u32 = database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?;
+    let rows = rows_of(&database, table)?;
     let (from, to) = (rng.u32(..rows), rng.u32(..rows));
-    let keys = key.trim_matches(['(', ')']);
-    database.execute(
-        &format!(
-            "UPDATE {table} SET {column} = (SELECT {column} FROM {table} LIMIT 1 OFFSET {from})
-             WHERE {key} = (SELECT {keys} FROM {table} LIMIT 1 OFFSET {to})"
-        ),
-        [],
-    )?;
+    let value = format!("(SELECT {column} FROM {table} LIMIT 1 OFFSET {from})");
+    database.execute(&format!("UPDATE {table} SET {column} = {value} WHERE {}", nth(table, to)), [])?;
     Ok(Spoiled { what: format!("`{table}.{column}` of row {from} also in row {to}"), is_log: false })
+}
+
+/// Puts a value into a row that nobody would put there.
+fn junk(store: &Store<'_>, rng: &mut Rng) -> Result<Spoiled> {
+    let database = Connection::open(store.file(""))?;
+    loop {
+        let (table, column) = GUARDED[rng.usize(..GUARDED.len())];
+        let row = rng.u32(..rows_of(&database, table)?);
+        let value = match rng.u8(..6) {
+            0 => Value::Null,
+            1 => Value::Integer(-1),
+            2 => Value::Integer(rng.i64(5..100)),
+            3 => Value::Integer(rng.i64(..)),
+            4 => Value::Text("junk".to_owned()),
+            _ => Value::Blob(vec![0xff; 3]),
+        };
+        let junk = format!("UPDATE {table} SET {column} = ? WHERE {}", nth(table, row));
+        // What the table does not take is no damage.
+        if database.execute(&junk, [&value]).is_ok() {
+            let what = format!("`{table}.{column}` of row {row} is {value:?}");
+            return Ok(Spoiled { what, is_log: false });
+        }
+    }
+}
+
+fn rows_of(database: &Connection, table: &str) -> Result<u32> {
+    Ok(database.query_row(&format!("SELECT count(*) FROM {table}"), [], |row| row.get(0))?)
+}
+
+/// The condition that only one row of a table fulfils.
+fn nth(table: &str, row: u32) -> String {
+    let keys = match table {
+        "jobs" => "id, 0",
+        "history" => "job, seq, version",
+        _ => "job, seq",
+    };
+    format!("({keys}) = (SELECT {keys} FROM {table} LIMIT 1 OFFSET {row})")
 }
 
 /// What was done.
@@ -282,10 +334,12 @@ const GUARDED: [(&str, &str); 12] = [
     ("jobs", "open_letters"),
 ];
 
-/// Damages one file, or puts the value of one row into another: SQLite has nothing against that.
+/// Damages one file, or the value in one row: SQLite has nothing against that.
 fn spoil(store: &Store<'_>, rng: &mut Rng) -> Result<Spoiled> {
-    if rng.u8(..4) == 0 {
-        return mix_up(store, rng);
+    match rng.u8(..8) {
+        0 => return mix_up(store, rng),
+        1 => return junk(store, rng),
+        _ => {}
     }
     let file = match rng.u8(..10) {
         0..6 => store.file(""),

@@ -10,7 +10,8 @@
 //! - [`damage`] damages files and reads them, [`rows`] only what stands in them;
 //! - [`kills`] is `kill -9` at random moments;
 //! - [`points`] is death at every system call that changes a file;
-//! - [`scene`] is what that happens in: a short job, and one act of it;
+//! - [`errors`] are calls that fail, full disks and limits;
+//! - [`scene`] is what calls fail or kill in: a short job, and one act of it;
 //! - [`fuzz`] tries bytes where data comes in;
 //! - [`time`] sets the clock, and stops the program and its agents for a while;
 //! - [`agents`] are hostile ones, and items that are;
@@ -23,6 +24,7 @@
 pub mod agents;
 pub mod checker;
 pub mod damage;
+pub mod errors;
 pub mod fuzz;
 pub mod heard;
 pub mod kills;

@@ -13,7 +13,10 @@ use anyhow::{Context, Result};
 use clap::{Args, Parser};
 use workitem_model::Bounds;
 use workitem_torture::checker::{Moment, check};
-use workitem_torture::{Report, agents, damage, fuzz, kills, model, points, power, soak, stage, time};
+use workitem_torture::scene::Act;
+use workitem_torture::{
+    Report, agents, damage, errors, fuzz, kills, model, points, power, soak, stage, time,
+};
 
 /// Short jobs that are tried at the same time: they mostly wait.
 const AT_ONCE: usize = 4;
@@ -46,6 +49,14 @@ enum Torture {
         every: u64,
         #[command(flatten)]
         common: Common,
+    },
+    /// Calls that fail, full disks, limits.
+    Errors {
+        /// Only every so manieth call fails.
+        #[arg(long, default_value_t = 1)]
+        every: u64,
+        #[command(flatten)]
+        scenes: Scenes,
     },
     /// Power lost at random moments, and with it what was not synced.
     PowerLoss {
@@ -169,9 +180,12 @@ fn main() -> Result<ExitCode> {
         }
         Torture::Points { rounds, every, common } => {
             let (program, seed) = (common.program()?, common.seed());
-            let options =
-                points::Options { program, rounds, every, seed, at_once: AT_ONCE, folder: common.folder };
-            points::run(&options)?
+            let (acts, at_once, folder) = (Act::ALL.to_vec(), AT_ONCE, common.folder);
+            points::run(&points::Options { program, rounds, every, seed, acts, at_once, folder })?
+        }
+        Torture::Errors { every, scenes } => {
+            let scenes = scenes.options()?;
+            errors::run(&errors::Options { scenes, every, at_once: AT_ONCE })?
         }
         Torture::PowerLoss { losses, recording, common } => {
             let (program, seed) = (common.program()?, common.seed());

@@ -20,8 +20,6 @@ const PATIENCE: Duration = Duration::from_mins(2);
 pub struct Place {
     program: PathBuf,
     folder: TempDir,
-    /// Where runs print into.
-    prints: PathBuf,
     runs: AtomicU32,
 }
 
@@ -37,13 +35,12 @@ impl Place {
         let folder = parent.map_or_else(|| builder.tempdir(), |parent| builder.tempdir_in(parent))?;
         fs::create_dir(folder.path().join("work"))?;
         fs::create_dir(folder.path().join("runs"))?;
-        let prints = folder.path().join("runs");
-        Ok(Self { program: program.to_path_buf(), folder, prints, runs: AtomicU32::new(0) })
+        Ok(Self { program: program.to_path_buf(), folder, runs: AtomicU32::new(0) })
     }
 
-    /// From now on runs print into another folder.
-    pub fn print_into(&mut self, folder: &Path) {
-        self.prints = folder.to_path_buf();
+    /// The program.
+    pub fn program(&self) -> &Path {
+        &self.program
     }
 
     /// The folder itself.
@@ -94,7 +91,7 @@ impl Place {
     /// If it cannot be started.
     pub fn start(&self, mut command: Command, input: Option<&Path>) -> Result<Run> {
         let n = self.runs.fetch_add(1, Ordering::Relaxed);
-        let of = |stream: &str| self.prints.join(format!("{n}.{stream}"));
+        let of = |stream: &str| self.folder.path().join("runs").join(format!("{n}.{stream}"));
         let (out, err) = (of("out"), of("err"));
         let input = input.unwrap_or_else(|| Path::new("/dev/null"));
         command.stdin(File::open(input)?).stdout(File::create(&out)?).stderr(File::create(&err)?);

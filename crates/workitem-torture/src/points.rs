@@ -33,6 +33,8 @@ pub struct Options {
     pub every: u64,
     /// The seed of the first job; the others follow.
     pub seed: u64,
+    /// What the program is doing when it dies.
+    pub acts: Vec<Act>,
     /// Jobs that are tried at the same time.
     pub at_once: usize,
     /// Where stores are made; where temporary files are, if nothing is said.
@@ -61,7 +63,8 @@ pub fn run(options: &Options) -> Result<Report> {
     let mut chains = Vec::new();
     for call in 0..CALLS.len() {
         for round in 0..options.rounds {
-            chains.extend(Act::ALL.map(|act| Chain { seed: options.seed.wrapping_add(round), act, call }));
+            let seed = options.seed.wrapping_add(round);
+            chains.extend(options.acts.iter().map(|act| Chain { seed, act: *act, call }));
         }
     }
     let (next, found, points) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::new(Points::default()));

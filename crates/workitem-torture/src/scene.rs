@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use fastrand::Rng;
 use workitem_sqlite::SqliteStore;
-use workitem_store::{Store, StoreError};
+use workitem_store::{Captured, Kept, Store, StoreError};
 
 use crate::checker::{Acknowledged, Moment, check_job};
 use crate::heard::{AGENT, Heard, big};
@@ -149,6 +149,52 @@ impl Scene {
         Ok(())
     }
 
+    /// What must hold after an act that has ended by itself: what its exit code says is so.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be looked at.
+    pub fn check_end(&mut self, ended: &Ended) -> Result<()> {
+        let runs = matches!(self.act, Act::Map | Act::Resume | Act::Retry);
+        if self.act == Act::Add && ended.code == 0 {
+            self.heard.acknowledged.items = Some(self.items + ADDED);
+        }
+        self.check(match ended.code {
+            0 | 3 if runs => Moment::Finished,
+            4 if runs => Moment::AtRest,
+            _ => Moment::Cut,
+        })?;
+        if self.act == Act::Gc && ended.code == 0 && self.heard.acknowledged.items.is_some() {
+            self.wrong.push("`gc` has succeeded, and the job is still there".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Attempts with long output that could not be made durable: none of them may be recorded with it.
+    ///
+    /// # Errors
+    ///
+    /// If the store cannot be looked at.
+    pub fn unsynced(&mut self, attempts: &BTreeSet<(u64, usize)>) -> Result<()> {
+        if attempts.is_empty() {
+            return Ok(());
+        }
+        let store = SqliteStore::open(&self.place.store())?;
+        let job = store.job(JOB)?;
+        let is_long = |stream: &Captured| matches!(stream.kept, Kept::Blob { .. });
+        for (seq, attempt) in attempts {
+            for row in store.attempts(job.id, *seq..=*seq)? {
+                if row.attempt == *attempt && (is_long(&row.output.stdout) || is_long(&row.output.stderr)) {
+                    let what = format!(
+                        "attempt {attempt} at item {seq} is recorded with an output that was not synced"
+                    );
+                    self.wrong.push(what);
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Goes on as its user would, with nothing in the way any more: every item must be settled, or the job be gone.
     ///
     /// # Errors
@@ -198,11 +244,6 @@ impl Scene {
     /// Where it is played.
     pub const fn place(&self) -> &Place {
         &self.place
-    }
-
-    /// From now on runs print into another folder.
-    pub fn print_into(&mut self, folder: &Path) {
-        self.place.print_into(folder);
     }
 
     fn sweep(&self) -> Result<Ended> {

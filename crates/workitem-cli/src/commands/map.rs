@@ -222,7 +222,7 @@ fn listen(interrupted: &Error, args: &RunArgs) -> Result<Listener, Error> {
     let interrupted =
         if args.json { interrupted.to_json().to_string() } else { format!("workitem: {interrupted}") };
     Listener::start(interrupted)
-        .map_err(|error| Error::system(format!("failed to listen for signals: {error}")))
+        .map_err(|error| Error::limits(format!("failed to listen for signals: {error}")))
 }
 
 fn template_of(command: &[String]) -> Result<Template, Error> {

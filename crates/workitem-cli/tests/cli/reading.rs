@@ -95,6 +95,17 @@ fn a_run_that_nobody_reads_can_be_stopped() {
 }
 
 #[test]
+fn whatever_the_system_has_no_room_for_it_says_what_to_do() {
+    let shop = Workshop::new();
+    for files in [6, 8, 10, 12, 14] {
+        let map = format!("ulimit -n {files}; workitem map --job job -- true");
+        shop.sh(&map, lines(1..=3)).exits(5).says(&["workitem: ", "\n  "]);
+    }
+    shop.sh("workitem map --job job -- true", lines(1..=3)).exits(0);
+    shop.verify("job");
+}
+
+#[test]
 fn a_system_without_room_is_no_failure_of_the_items() {
     let shop = Workshop::new();
     shop.write("map", "ulimit -n 64; seq 60 | workitem map --job job -j 40 -- sleep 0.5");

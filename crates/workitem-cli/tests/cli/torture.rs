@@ -4,7 +4,8 @@
 
 use std::path::PathBuf;
 
-use workitem_torture::{Report, agents, damage, kills, power, soak, stage, time};
+use workitem_torture::scene::Act;
+use workitem_torture::{Report, agents, damage, errors, kills, points, power, soak, stage, time};
 
 fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_workitem").into()
@@ -27,6 +28,19 @@ fn finds_nothing(report: &Report) {
 fn a_hundred_kills_lose_nothing() {
     let options = kills::Options { program: program(), kills: 100, seed: seed(), stores: 2, folder: None };
     finds_nothing(&kills::run(&options).unwrap());
+}
+
+#[test]
+fn death_at_a_call_that_changes_a_file_loses_nothing() {
+    let (acts, rounds, every, at_once) = (vec![Act::Map], 1, 17, 4);
+    let options =
+        points::Options { program: program(), rounds, every, seed: seed(), acts, at_once, folder: None };
+    finds_nothing(&points::run(&options).unwrap());
+}
+
+#[test]
+fn calls_that_fail_full_disks_and_limits_lose_nothing() {
+    finds_nothing(&errors::run(&errors::Options { scenes: share(), every: 7, at_once: 4 }).unwrap());
 }
 
 #[test]

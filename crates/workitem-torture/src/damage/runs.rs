@@ -1,12 +1,13 @@
 //! A store that the program has made, copies of it, and the program that reads them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Result, ensure};
 use workitem_sqlite::SqliteStore;
-use workitem_store::{HistoryRow, Store as _};
+use workitem_store::{BlobName, HistoryRow, Kept, Store as _, StreamKind};
 
 use crate::place::{Ended, Place};
 use crate::power::record::{Step, TWO, clean, step};
@@ -80,6 +81,27 @@ impl<'a> Store<'a> {
         let jobs = store.jobs()?.into_iter();
         let histories = jobs.map(|job| store.history(job.id, 0..=u64::MAX)).collect::<Result<Vec<_>, _>>()?;
         Ok(histories.concat())
+    }
+
+    /// The jobs with a long output of which more or less is there than was recorded.
+    pub fn cut_outputs(&self) -> Result<BTreeSet<String>> {
+        let store = SqliteStore::open(&self.path)?;
+        let mut cut = BTreeSet::new();
+        for job in store.jobs()? {
+            for row in store.attempts(job.id, 0..=u64::MAX)? {
+                for (stream, captured) in
+                    [(StreamKind::Stdout, &row.output.stdout), (StreamKind::Stderr, &row.output.stderr)]
+                {
+                    let Kept::Blob { len } = captured.kept else { continue };
+                    let name = BlobName { job: job.id, seq: row.seq, attempt: row.attempt, stream };
+                    let found = fs::metadata(self.file(".output").join(name.to_string()));
+                    if found.map_or(true, |found| found.len() != len) {
+                        cut.insert(job.name.clone());
+                    }
+                }
+            }
+        }
+        Ok(cut)
     }
 
     /// Runs the program on it.
