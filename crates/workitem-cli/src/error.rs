@@ -95,7 +95,7 @@ impl From<StoreError> for Error {
             StoreError::Conflict { .. } | StoreError::BadItem { .. } | StoreError::Sealed { .. } => {
                 Self::usage(what)
             }
-            StoreError::NewerSchema { .. } => Self::system(what).next("use a newer workitem"),
+            StoreError::NewerSchema { .. } => Self::system(what),
             StoreError::Damaged { .. } => {
                 Self::system(what).next("restore the file from a backup, or use another --store")
             }

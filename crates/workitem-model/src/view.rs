@@ -103,6 +103,14 @@ impl Store for View {
         NAME.to_owned()
     }
 
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(NOW)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError> {
         let mut disk = self.disk();
         if let Some(late) = mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner)) {

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use workitem_store::{
     Abandoned, AnyStep, AttemptRow, ClaimRequest, Claims, Control, HistoryRow, ItemQuery, ItemRow, Job,
     JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store,
-    StoreError,
+    StoreError, engine,
 };
 use workitem_types::ItemId;
 
@@ -28,6 +28,14 @@ impl Store for SqliteStore {
 
     fn identity(&self) -> String {
         self.file_identity().to_owned()
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(engine::system_time())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn create_job(&self, job: &NewJob) -> Result<Job, StoreError> {

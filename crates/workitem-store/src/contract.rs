@@ -14,6 +14,7 @@
 
 mod claims;
 mod jobs;
+mod leases;
 mod letters;
 mod records;
 mod upkeep;
@@ -31,6 +32,7 @@ use crate::{
 
 pub use claims::*;
 pub use jobs::*;
+pub use leases::*;
 pub use letters::*;
 pub use records::*;
 pub use upkeep::*;
@@ -75,6 +77,12 @@ macro_rules! contract_tests {
                 recovery_interrupts_what_ran
                 recovery_gives_up_what_crashes_again_and_again
                 recovery_settles_stranded_failures
+                the_clock_gives_whole_microseconds
+                a_live_lease_keeps_its_items
+                a_lease_that_has_run_out_gives_up_its_items
+                a_claim_prolongs_the_lease_and_never_shortens_it
+                a_failure_is_stranded_when_its_agent_has_gone
+                two_recoveries_at_once_count_each_item_once
                 items_are_listed_in_pages
                 a_letter_is_listed_until_a_successor_completes
                 a_letter_has_one_living_successor
@@ -133,6 +141,11 @@ pub(crate) fn claim(store: &dyn Store, job: &Job, limit: usize, now: i64) -> Vec
 
 pub(crate) fn claim_one(store: &dyn Store, job: &Job, now: i64) -> Leased<InProgress> {
     claim(store, job, 1, now).pop().expect("an item is due")
+}
+
+/// The agent of [`claim`] leaves: of a shared store this gives up what it has, of an embedded one that is given up anyway.
+pub(crate) fn leave(store: &dyn Store, job: &Job) {
+    store.renew(job.id, "agent-1", Duration::ZERO, at(0)).unwrap();
 }
 
 pub(crate) fn completed(leased: Leased<InProgress>, now: i64) -> AnyStep {

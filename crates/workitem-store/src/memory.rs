@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 
-use crate::engine::{abandoned, claim_step, count_step, history_rows, successor_id};
+use crate::engine::{abandoned, claim_step, count_step, history_rows, successor_id, system_time};
 use crate::{
     Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Claim, ClaimRequest, Claims, Control,
     HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome,
@@ -181,6 +181,14 @@ impl Store for MemoryStore {
 
     fn identity(&self) -> String {
         format!("{}-{:p}", std::process::id(), Arc::as_ptr(&self.0))
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(system_time())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn create_job(&self, new: &NewJob) -> Result<Job, StoreError> {

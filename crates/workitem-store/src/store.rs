@@ -34,6 +34,18 @@ pub trait Store: Blobs + Upkeep {
     /// The same for every process that opens this store, and different for every other store of this machine.
     fn identity(&self) -> String;
 
+    /// The clock by which this store's items are due, in whole microseconds. Embedded stores: the system's. Shared ones:
+    /// the server's, which is one for all machines.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn now(&self) -> Result<DateTime<Utc>, StoreError>;
+
+    /// Whether several orchestrators may work on one job at the same time. Then a worker's lease says that it is there,
+    /// and not the job's lock.
+    fn is_shared(&self) -> bool;
+
     /// Makes a job. It is *submitting* until it is sealed. Without a name it is called `job-N`.
     ///
     /// # Errors
@@ -122,7 +134,8 @@ pub trait Store: Blobs + Upkeep {
     /// [`StoreError::NoJob`].
     fn set_control(&self, job: JobId, control: Control) -> Result<(), StoreError>;
 
-    /// Hands out due items of a sealed job: Pending → `InProgress`, earliest due first, then in input order.
+    /// Hands out due items of a sealed job: Pending → `InProgress`, earliest due first, then in input order. Shared stores
+    /// begin the agent's lease, or prolong it, in the same transaction.
     ///
     /// # Errors
     ///
@@ -137,8 +150,9 @@ pub trait Store: Blobs + Upkeep {
     /// See [`Store`]. No step was written then, and all stay with the caller.
     fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError>;
 
-    /// Keeps every lease of `agent` alive for `lease` from `now`. Embedded stores have no leases: there
-    /// the job's lock plays that part.
+    /// Keeps all that `agent` has of the job for `lease` from now on, by the store's own clock. A lease of nothing ends it:
+    /// whoever leaves says so, and what it has left is given up at once. Embedded stores have no leases: there the job's
+    /// lock plays that part.
     ///
     /// # Errors
     ///
@@ -146,7 +160,8 @@ pub trait Store: Blobs + Upkeep {
     fn renew(&self, job: JobId, agent: &str, lease: Duration, now: DateTime<Utc>) -> Result<(), StoreError>;
 
     /// Up to `limit` items that nobody works on. Embedded stores: everything that is in progress or
-    /// failed, so the caller must hold the job's lock. Shared stores: those whose lease ran out.
+    /// failed, so the caller must hold the job's lock. Shared stores: those of it whose agent's lease has run out, by the
+    /// store's own clock, or was ended.
     ///
     /// # Errors
     ///

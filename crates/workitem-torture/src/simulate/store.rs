@@ -72,6 +72,14 @@ impl Store for BadDay {
         "simulated".to_owned()
     }
 
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.shared.lock().now())
+    }
+
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
+    }
+
     fn job(&self, name: &str) -> Result<Job, StoreError> {
         self.call("looking for the job", || self.memory.job(name))
     }
