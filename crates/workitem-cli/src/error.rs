@@ -86,6 +86,7 @@ impl From<StoreError> for Error {
             StoreError::NoStore { .. } => {
                 Self::usage(what).next("`workitem map` makes one; --store or WORKITEM_STORE names another")
             }
+            StoreError::BadAddress { .. } => Self::usage(what).next("mend --store or WORKITEM_STORE"),
             StoreError::NoJob { .. } => Self::usage(what).next("`workitem jobs` lists them"),
             StoreError::NoItem { job, .. } => {
                 Self::usage(what).next(format!("`workitem items {}` lists them", quoted(&job)))

@@ -41,6 +41,12 @@ pub enum StoreError {
         /// The path or address where it was looked for.
         store: String,
     },
+    /// The address of a store is not understood, or names what is not there on this machine.
+    #[error("the store's address is no good: {what}")]
+    BadAddress {
+        /// What was found, and what was expected. Never the password.
+        what: String,
+    },
     /// There is no job of that name.
     #[error("there is no job `{name}` in store {store}")]
     NoJob {
