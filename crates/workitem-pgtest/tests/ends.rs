@@ -1,6 +1,5 @@
 //! A server ends with its program, however that ends, and leaves nothing behind.
 #![cfg(test)]
-#![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;

@@ -34,7 +34,7 @@ impl Blobs for PostgresStore {
     fn create(&self, name: BlobName) -> Result<Box<dyn BlobWriter>, StoreError> {
         let columns =
             Name::of(name).map_err(|failure| failure.while_doing(self.pool.name(), "keeping output"))?;
-        Ok(Box::new(Writer {
+        Ok(Box::new(Unfinished {
             pool: Arc::clone(&self.pool),
             what: format!("keeping output {name}"),
             name: columns,
@@ -62,7 +62,7 @@ impl Blobs for PostgresStore {
     }
 }
 
-struct Writer {
+struct Unfinished {
     pool: Arc<Pool>,
     what: String,
     name: Name,
@@ -74,7 +74,7 @@ struct Writer {
     is_finished: bool,
 }
 
-impl Writer {
+impl Unfinished {
     /// Stores what is buffered as a piece.
     fn store(&mut self, tx: &mut Tx<'_>) -> Result<(), Failure> {
         let Name { job, seq, attempt, stream } = &self.name;
@@ -100,7 +100,7 @@ impl Writer {
     }
 }
 
-impl Write for Writer {
+impl Write for Unfinished {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let taken = bytes.len().min(PIECE - self.buffer.len());
         self.buffer.extend_from_slice(&bytes[..taken]);
@@ -115,7 +115,7 @@ impl Write for Writer {
     }
 }
 
-impl BlobWriter for Writer {
+impl BlobWriter for Unfinished {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
         let (pool, what) = (Arc::clone(&self.pool), mem::take(&mut self.what));
         let writer = &mut *self;
@@ -142,7 +142,7 @@ impl BlobWriter for Writer {
     }
 }
 
-impl Drop for Writer {
+impl Drop for Unfinished {
     fn drop(&mut self) {
         if self.is_finished || self.pieces == 0 {
             return;

@@ -7,6 +7,7 @@ use postgres::error::{DbError, Severity, SqlState};
 use workitem_store::StoreError;
 
 /// An error inside a transaction: PostgreSQL's, a value that makes no sense, or one that already is the store's.
+#[derive(Debug)]
 pub enum Failure {
     Sql(postgres::Error),
     Misfit(String),

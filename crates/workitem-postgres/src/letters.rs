@@ -1,6 +1,6 @@
 //! Dead letters and their successors.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use postgres::Row;
 use workitem_store::{ItemRow, JobId, LetterRow, engine};
@@ -28,8 +28,8 @@ fn with_successors(tx: &mut Tx<'_>, job: JobId, rows: &[Row]) -> Result<Vec<Lett
     let ids: Vec<&str> = letters.iter().map(|letter| letter.record.id.as_str()).collect();
     let rows = tx.query(
         &format!(
-            "SELECT {ITEM} FROM unnest($2::text[]) AS n (id) JOIN items i ON i.job = $1 AND i.origin = n.id
-             ORDER BY i.seq"
+            "SELECT i.* FROM unnest($2::text[]) AS n (id) CROSS JOIN LATERAL
+             (SELECT {ITEM} FROM items i WHERE i.job = $1 AND i.origin = n.id OFFSET 0) AS i"
         ),
         &[&job.0, &ids],
     )?;
@@ -41,7 +41,8 @@ fn with_successors(tx: &mut Tx<'_>, job: JobId, rows: &[Row]) -> Result<Vec<Lett
         }
     }
     let letter = |item: ItemRow| {
-        let successors = successors.remove(&item.record.id).unwrap_or_default();
+        let mut successors = successors.remove(&item.record.id).unwrap_or_default();
+        successors.sort_unstable_by_key(|successor| successor.seq);
         LetterRow { item, successors }
     };
     Ok(letters.into_iter().map(letter).collect())
@@ -50,11 +51,12 @@ fn with_successors(tx: &mut Tx<'_>, job: JobId, rows: &[Row]) -> Result<Vec<Lett
 /// Those of the letters at these positions that are open and have no successor alive, in the order in which they were
 /// asked for and each once. The caller has locked the job, so that nobody else makes a successor or dismisses one.
 fn idle(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<Vec<LetterRow>, Failure> {
-    let asked: Vec<i64> = seqs.iter().map(|seq| bound(*seq)).collect();
+    let asked: BTreeSet<i64> = seqs.iter().map(|seq| bound(*seq)).collect();
+    let asked: Vec<i64> = asked.into_iter().collect();
     let rows = tx.query(
         &format!(
-            "SELECT {ITEM} FROM items i WHERE {OPEN} AND i.seq IN (SELECT seq FROM unnest($2::bigint[]) AS n (seq))
-             ORDER BY i.seq"
+            "SELECT i.* FROM unnest($2::bigint[]) AS n (seq) CROSS JOIN LATERAL
+             (SELECT {ITEM} FROM items i WHERE {OPEN} AND i.seq = n.seq OFFSET 0) AS i"
         ),
         &[&job.0, &asked],
     )?;
@@ -85,7 +87,7 @@ pub fn retry(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, F
     tx.execute(
         "INSERT INTO payloads (job, seq, payload) SELECT $1::bigint, $2::bigint + n.nth, p.payload
          FROM unnest($3::bigint[]) WITH ORDINALITY AS n (seq, nth)
-         JOIN payloads p ON p.job = $1 AND p.seq = n.seq",
+         CROSS JOIN LATERAL (SELECT payload FROM payloads WHERE job = $1 AND seq = n.seq OFFSET 0) AS p",
         &[&job.0, &last, &from],
     )?;
     counts::change(tx, job, &Change::added(ids.len())?)?;
@@ -123,7 +125,9 @@ pub fn dismiss(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<usize, Failu
         idle(tx, job, seqs)?.iter().map(|letter| number(letter.item.seq)).collect::<Result<_, _>>()?;
     seqs.sort_unstable();
     tx.execute(
-        "UPDATE items i SET dropped = true FROM unnest($2::bigint[]) AS n (seq) WHERE i.job = $1 AND i.seq = n.seq",
+        "UPDATE items i SET dropped = true FROM unnest($2::bigint[]) AS n (seq)
+         CROSS JOIN LATERAL (SELECT ctid FROM items WHERE job = $1 AND seq = n.seq FOR UPDATE) AS place
+         WHERE i.ctid = place.ctid",
         &[&job.0, &seqs],
     )?;
     counts::change(tx, job, &Change::dismissed(seqs.len())?)?;

@@ -32,14 +32,14 @@ struct Found {
 pub fn migrate(client: &mut Client, address: &Address, make: bool) -> Result<String, Failure> {
     check_server(client, address)?;
     if let Some(found) = found(client, address)?.filter(|found| found.version == VERSION) {
-        return identity(client, found);
+        return identity(client, &found);
     }
     // Two that find the same thing missing: the second one waits, and looks again.
     client.execute("SELECT pg_advisory_lock(hashtextextended($1, 0))", &[&lock_name(address)])?;
     let migrated = migrate_locked(client, address, make);
     client.execute("SELECT pg_advisory_unlock(hashtextextended($1, 0))", &[&lock_name(address)])?;
     let found = migrated?;
-    identity(client, found)
+    identity(client, &found)
 }
 
 fn migrate_locked(client: &mut Client, address: &Address, make: bool) -> Result<Found, Failure> {
@@ -99,7 +99,7 @@ fn found(client: &mut Client, address: &Address) -> Result<Option<Found>, Failur
 }
 
 /// A copy of the tables in another database is another store.
-fn identity(client: &mut Client, found: Found) -> Result<String, Failure> {
+fn identity(client: &mut Client, found: &Found) -> Result<String, Failure> {
     let database = client.query_one("SELECT oid FROM pg_database WHERE datname = current_database()", &[])?;
     let database: u32 = database.try_get(0)?;
     Ok(format!("{}-{database:x}", found.identity))

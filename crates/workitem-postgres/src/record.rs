@@ -55,14 +55,17 @@ fn place(token: Token) -> Place {
 
 /// Locks the items of these steps, always in the same order, so that two batches wait for each other in one direction
 /// only.
+///
+/// For each place one look into the index, and in the order of the places: this is how every batch is written here. As a
+/// join of two tables it would be the planner's to choose which of them to walk through, and a plan that was made when
+/// there were few items stays.
 fn lock(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<BTreeMap<Place, Stored>, Failure> {
     let places: BTreeSet<Place> = steps.iter().map(|step| place(step.token())).collect();
     let jobs: Vec<i64> = places.iter().map(|(job, _)| *job).collect();
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| number(*seq)).collect::<Result<_, _>>()?;
     let rows = tx.query(
-        "SELECT i.seq, i.job, i.version, i.origin
-         FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) JOIN items i ON i.job = n.job AND i.seq = n.seq
-         ORDER BY i.job, i.seq FOR UPDATE OF i",
+        "SELECT i.* FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
+         (SELECT seq, job, version, origin FROM items WHERE job = n.job AND seq = n.seq FOR UPDATE) AS i",
         &[&jobs, &seqs],
     )?;
     let read = |row| {
@@ -96,8 +99,9 @@ fn known(
     }
     let rows = tx.query(
         &format!(
-            "SELECT {HISTORY}, h.job FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n (job, seq, version)
-             JOIN history h ON h.job = n.job AND h.seq = n.seq AND h.version = n.version"
+            "SELECT h.* FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS n (job, seq, version)
+             CROSS JOIN LATERAL (SELECT {HISTORY}, h.job FROM history h
+             WHERE h.job = n.job AND h.seq = n.seq AND h.version = n.version OFFSET 0) AS h"
         ),
         &[&jobs, &seqs, &versions],
     )?;
@@ -175,7 +179,9 @@ const SWAP: &str = "
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
         $8::bytea[], $9::bigint[], $10::text[], $11::bigint[], $12::boolean[], $13::bigint[])
         AS n (job, seq, was, version, state, attempts, failures, text, at, result, crashes, spawned, run_at)
-    WHERE i.job = n.job AND i.seq = n.seq AND i.version = n.was";
+    CROSS JOIN LATERAL
+        (SELECT ctid FROM items WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
+    WHERE i.ctid = place.ctid";
 
 fn write_items(tx: &mut Tx<'_>, items: &BTreeMap<Place, Update<'_>>) -> Result<(), Failure> {
     let column = |value: &dyn Fn(&Update<'_>) -> Result<i64, Failure>| -> Result<Vec<i64>, Failure> {

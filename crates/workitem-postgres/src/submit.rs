@@ -59,7 +59,8 @@ fn add_new(tx: &mut Tx<'_>, job: JobId, items: &[NewItem]) -> Result<usize, Fail
 /// The positions of those ids that are there.
 pub fn seqs(tx: &mut Tx<'_>, job: JobId, ids: &[&str]) -> Result<HashMap<String, i64>, Failure> {
     let rows = tx.query(
-        "SELECT i.seq, i.id FROM unnest($2::text[]) AS n (id) JOIN items i ON i.job = $1 AND i.id = n.id",
+        "SELECT i.seq, i.id FROM unnest($2::text[]) AS n (id)
+         CROSS JOIN LATERAL (SELECT seq, id FROM items WHERE job = $1 AND id = n.id OFFSET 0) AS i",
         &[&job.0, &ids],
     )?;
     let read = |row| {
@@ -83,7 +84,8 @@ fn unlike(
         let payloads: Vec<&str> = part.iter().map(|(nth, _)| items[*nth].payload.as_json()).collect();
         let rows = tx.query(
             "SELECT n.nth FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS n (nth, seq, payload)
-             JOIN payloads p ON p.job = $1 AND p.seq = n.seq WHERE p.payload <> n.payload",
+             CROSS JOIN LATERAL (SELECT payload FROM payloads WHERE job = $1 AND seq = n.seq OFFSET 0) AS p
+             WHERE p.payload <> n.payload",
             &[&job.0, &nths, &seqs, &payloads],
         )?;
         for row in &rows {

@@ -7,18 +7,13 @@ use std::ops::Deref;
 
 use postgres::{Client, NoTls};
 use workitem_pgtest::shared;
-use workitem_store::{ClaimRequest, JobId, NewJob, Store};
+use workitem_store::{ClaimRequest, JobId, NewJob, Store, Upkeep, contract as suite};
 
 use crate::PostgresStore;
 use crate::head::{Due, START};
 
-/// What may sort: a batch, to lock it in order, or a page of letters.
-const SORTS: [&str; 4] = [
-    "ORDER BY i.job, i.seq FOR UPDATE OF i",
-    "JOIN items i ON i.job = $1 AND i.origin = n.id",
-    "i.seq IN (SELECT seq FROM unnest($2::bigint[]) AS n (seq))",
-    "GROUP BY p.seq, p.attempt, p.stream",
-];
+/// What may sort: output that belongs to nobody, by the name it belongs under.
+const SORTS: [&str; 1] = ["GROUP BY p.seq, p.attempt, p.stream"];
 
 /// What may walk through all of a table: it has a row for each job, or one altogether.
 const WALKS: [&str; 2] = ["FROM jobs ORDER BY id", "UPDATE meta SET jobs_made"];
@@ -40,25 +35,24 @@ fn watched() -> Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            return;
+        if !std::thread::panicking() {
+            check_plans(&self.0);
         }
-        let statements: BTreeSet<String> = {
-            let shelf = self.pool.shelf();
-            shelf.idle.iter().flat_map(|connection| connection.statements.keys().cloned()).collect()
-        };
-        assert!(!statements.is_empty());
-        let mut client = self.pool.connect().unwrap();
-        for statement in statements.iter().filter(|statement| !statement.starts_with("SET ")) {
-            let plan = generic_plan(&mut client, statement);
-            let complaint = complaint(statement, &plan);
-            assert!(
-                complaint.is_none(),
-                "{}\n{statement}\n{}",
-                complaint.unwrap_or_default(),
-                plan.join("\n")
-            );
-        }
+    }
+}
+
+/// Looks at the plan of each statement that was asked so far.
+fn check_plans(store: &PostgresStore) {
+    let statements: BTreeSet<String> = {
+        let shelf = store.pool.shelf();
+        shelf.idle.iter().flat_map(|connection| connection.statements.keys().cloned()).collect()
+    };
+    assert!(!statements.is_empty());
+    let mut client = store.pool.connect().unwrap();
+    for statement in statements.iter().filter(|statement| !statement.starts_with("SET ")) {
+        let plan = generic_plan(&mut client, statement);
+        let complaint = complaint(statement, &plan);
+        assert!(complaint.is_none(), "{}\n{statement}\n{}", complaint.unwrap_or_default(), plan.join("\n"));
     }
 }
 
@@ -95,9 +89,23 @@ fn complaint(statement: &str, plan: &[String]) -> Option<String> {
 
 workitem_store::contract_tests!(watched);
 
+/// A plan stays as long as its session, so one that was made for nothing must do for a million.
+#[test]
+fn plans_are_the_same_when_the_server_believes_that_there_is_nothing() {
+    let store = PostgresStore::create(&shared().schema_url("nothing")).unwrap();
+    suite::verify_replays_a_mixed_job(&store);
+    store.delete_job(store.job("job").unwrap().id).unwrap();
+    suite::a_dropped_letter_is_dealt_with_and_stays_what_it_is(&store);
+    for job in store.jobs().unwrap() {
+        store.delete_job(job.id).unwrap();
+    }
+    store.compact().unwrap();
+    check_plans(&store);
+}
+
 #[test]
 fn a_plan_that_walks_or_sorts_is_complained_of() {
-    let store = watched();
+    let store = PostgresStore::create(&shared().schema_url("bad")).unwrap();
     let mut client = store.pool.connect().unwrap();
     for bad in
         ["SELECT * FROM items WHERE text = $1", "SELECT seq FROM items WHERE job = $1 ORDER BY crashes"]
@@ -193,7 +201,7 @@ fn a_claim_follows_its_index_from_where_the_last_one_ended_whatever_the_server_k
     for words in [
         "LockRows",
         "Index Scan using items_due",
-        "ROW(i.run_at, i.seq) > ROW",
+        "(ROW(run_at, seq) > ROW($3, $4))",
         "Index Scan using payloads_pkey",
     ] {
         assert!(fresh.contains(words), "{words}:\n{fresh}");
@@ -210,7 +218,7 @@ fn a_claim_follows_its_index_from_where_the_last_one_ended_whatever_the_server_k
     assert_eq!(claim_plan(&store), fresh, "also when the table is full of what is gone");
     let (begun, anew) = (pages(&store, job, (0, 20_010)), pages(&store, job, START));
     assert!(begun <= 2 * first, "{begun} pages, {first} at first");
-    assert!(anew > 10 * begun, "without it {anew} pages, with it {begun}: then it were not needed");
+    assert!(anew > 4 * begun, "without it {anew} pages, with it {begun}: then it were not needed");
 
     old.batch_execute("COMMIT").unwrap();
     store.pool.connect().unwrap().batch_execute("VACUUM ANALYZE items; VACUUM ANALYZE payloads").unwrap();

@@ -1,6 +1,5 @@
 //! The store on PostgreSQL, on a server of these tests.
 #![cfg(test)]
-#![expect(clippy::unwrap_used, reason = "all of it is tests")]
 
 mod common;
 mod connections;

@@ -9,7 +9,7 @@ use super::common::{claim, completed, job_of, throwaway};
 const PIECE: usize = 256 << 10;
 
 fn pattern(len: usize) -> Vec<u8> {
-    (0..len).map(|n| (n % 251) as u8).collect()
+    (0..=250).cycle().take(len).collect()
 }
 
 #[test]

@@ -130,7 +130,7 @@ fn an_item_of_a_live_worker_is_never_abandoned_while_others_recover() {
         });
         let recoverers = [4, 5, 6].map(|now| {
             scope.spawn(move || {
-                let recovered = recover(&***store, id, 10, &|_| true, at(now)).unwrap();
+                let recovered = recover(&**store, id, 10, &|_| true, at(now)).unwrap();
                 assert_eq!(
                     recovered,
                     Recovered { interrupted: recovered.interrupted, ..Recovered::default() }
