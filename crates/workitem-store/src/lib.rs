@@ -46,7 +46,7 @@
 //! | what a crash left | [`Store::lock_job`], then [`recover`] |
 //! | an audit | [`verify`] |
 //! | what is old, or belongs to nobody | [`Upkeep`] |
-//! | tests, and jobs that need no disk | [`MemoryStore`]; on disk is `SqliteStore` of `workitem-sqlite` |
+//! | tests, and jobs that need no disk | [`MemoryStore`]; on disk is `SqliteStore` of `workitem-sqlite`, on a server `PostgresStore` of `workitem-postgres` |
 //! | whoever writes an engine | [`engine`], and the suite |
 //!
 //! `workitem-orchestrator` has the loop already.
