@@ -97,9 +97,10 @@ mod tests {
     }
 
     #[test]
-    fn one_who_only_looks_is_waited_for() {
+    fn one_who_only_looks_is_waited_for_and_not_taken_for_the_last_one_who_ran_the_job() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("locks/1");
+        drop(take(&path, owner(), &runner()).unwrap().unwrap());
         let looking = open(&path, owner()).unwrap();
         looking.lock_shared().unwrap();
         thread::scope(|scope| {
@@ -113,18 +114,22 @@ mod tests {
 
     #[test]
     fn one_who_has_just_taken_it_is_given_time_to_say_who_he_is() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("locks/1");
-        let mut taken = open(&path, owner()).unwrap();
-        taken.lock().unwrap();
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                sleep(MOMENT);
-                taken.write_all(&serde_json::to_vec(&runner()).unwrap()).unwrap();
+        let ask: [fn(&Path) -> Option<Runner>; 2] =
+            [|path| look(path).unwrap(), |path| take(path, owner(), &runner()).unwrap().err()];
+        for ask in ask {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("locks/1");
+            let mut taken = open(&path, owner()).unwrap();
+            taken.lock().unwrap();
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    // Later than one who only looks is waited for.
+                    sleep(PATIENCE + MOMENT);
+                    taken.write_all(&serde_json::to_vec(&runner()).unwrap()).unwrap();
+                });
+                assert_eq!(ask(&path), Some(runner()));
             });
-            assert_eq!(look(&path).unwrap(), Some(runner()));
-        });
-        assert_eq!(take(&path, owner(), &runner()).unwrap().err(), Some(runner()));
+        }
     }
 
     #[test]
@@ -149,6 +154,7 @@ mod tests {
         let taken = open(&path, owner()).unwrap();
         taken.lock().unwrap();
         assert!(look(&path).is_err());
+        assert!(take(&path, owner(), &runner()).is_err());
     }
 
     #[test]

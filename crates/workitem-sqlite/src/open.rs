@@ -149,22 +149,20 @@ fn make_private(path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
-    let file = match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => fs::metadata(path)?,
-        made => made?.metadata()?,
+    let made = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let file = match made.and_then(|file| file.metadata()) {
+        Err(error) => fs::metadata(path).map_err(|_| error)?,
+        Ok(file) => file,
     };
     // Until it has been set up, for which it must be longer, nobody relies on it; whoever made it may have been killed.
     if file.len() == 0 { keep_names(path, file.dev()) } else { Ok(()) }
 }
 
 /// A name survives a power cut once its folder is synced, and so does each name on the way there: a folder made with the
-/// store would be lost with all that is in it. A folder that cannot be read, or on another file system, was not made here.
+/// store would be lost with all that is in it. A folder that cannot be opened, or on another file system, was not made here.
 fn keep_names(path: &Path, device: u64) -> io::Result<()> {
     for folder in path.canonicalize()?.ancestors().skip(1) {
-        let folder = match File::open(folder) {
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
-            opened => opened?,
-        };
+        let Ok(folder) = File::open(folder) else { continue };
         if folder.metadata()?.dev() != device {
             break;
         }

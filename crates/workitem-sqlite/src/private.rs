@@ -44,3 +44,19 @@ pub fn options() -> OpenOptions {
     options.mode(0o600).custom_flags(OFlags::NOFOLLOW.bits().cast_signed());
     options
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_looked_at_is_an_error_and_not_absent() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "").unwrap();
+        let owner = geteuid().as_raw();
+        assert!(is_ours(folder.path(), owner).unwrap());
+        assert!(!is_ours(&folder.path().join("nothing"), owner).unwrap());
+        assert!(is_ours(&file.join("nothing"), owner).is_err());
+    }
+}
