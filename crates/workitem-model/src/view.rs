@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use workitem_store::engine::abandoned;
 use workitem_store::{
-    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, ClaimRequest, Claims, Control, HistoryRow,
-    ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner,
-    Skipped, Store, StoreError, Swept, Upkeep,
+    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Call, ClaimRequest, Claims, Control,
+    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening, NewItem, NewJob,
+    Outcome, Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
 };
 use workitem_types::{ItemId, StatusKind};
 
@@ -177,6 +177,8 @@ impl Store for View {
         control(JobId) -> Control;
         set_control(JobId, Control) -> ();
         claim(&ClaimRequest<'_>) -> Claims;
+        finish(JobId, DateTime<Utc>) -> bool;
+        listen(Option<JobId>, Call) -> Option<Box<dyn Listening>>;
         renew(JobId, &str, Duration, DateTime<Utc>) -> ();
         waiting(JobId, DateTime<Utc>) -> usize;
         item(&Job, &ItemId) -> ItemRow;

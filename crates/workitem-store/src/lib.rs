@@ -80,7 +80,8 @@ pub use payload::{MAX_PAYLOAD, Payload};
 pub use recover::{Recovered, recover};
 pub use rows::{Abandoned, AttemptRow, Claim, Claims, HistoryRow, ItemRow, LetterRow, Skipped};
 pub use store::{
-    ClaimRequest, ItemQuery, JobLock, MAX_ID, NewItem, NewJob, Outcome, Runner, Store, check_item,
+    Call, ClaimRequest, ItemQuery, JobLock, Listening, MAX_ID, NewItem, NewJob, Outcome, Runner, Store,
+    check_item,
 };
 pub use time::whole_micros;
 pub use upkeep::{Swept, Upkeep};

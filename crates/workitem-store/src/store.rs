@@ -168,6 +168,23 @@ pub trait Store: Blobs + Upkeep {
     /// See [`Store`].
     fn abandoned(&self, job: JobId, limit: usize, now: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError>;
 
+    /// Notes that no item of the job will change any more, and says whether nobody has noted that before: of all who find
+    /// a job finished, one is the first. Embedded stores have one orchestrator a job, and it is the first each time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoJob`].
+    fn finish(&self, job: JobId, now: DateTime<Utc>) -> Result<bool, StoreError>;
+
+    /// Has `call` called soon after something about the job, or any job, has changed that whoever works on it wants to know: what is
+    /// wanted of it, items to claim, its end. A call can be lost, so look now and then. Ends when what is returned is
+    /// dropped; nothing is returned by stores that never call, as embedded ones: there looking often costs little.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn listen(&self, job: Option<JobId>, call: Call) -> Result<Option<Box<dyn Listening>>, StoreError>;
+
     /// How far the job is.
     ///
     /// # Errors
@@ -267,6 +284,12 @@ pub trait Store: Blobs + Upkeep {
 
 /// Held while a process runs a job; dropping it lets go.
 pub trait JobLock: Send + Sync {}
+
+/// What a store calls when something has changed, from any thread.
+pub type Call = Box<dyn Fn() + Send + Sync>;
+
+/// Held while a store calls; dropping it ends that.
+pub trait Listening: Send {}
 
 /// Who runs a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
