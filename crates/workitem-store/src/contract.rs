@@ -13,6 +13,7 @@
 #![allow(clippy::unwrap_used, reason = "they are tests")]
 
 mod claims;
+mod fleet;
 mod jobs;
 mod leases;
 mod letters;
@@ -31,6 +32,7 @@ use crate::{
 };
 
 pub use claims::*;
+pub use fleet::*;
 pub use jobs::*;
 pub use leases::*;
 pub use letters::*;
@@ -96,6 +98,8 @@ macro_rules! contract_tests {
                 output_that_no_attempt_refers_to_is_swept
                 what_a_job_that_is_gone_has_left_is_swept
                 a_compacted_store_holds_what_it_held
+                the_end_of_a_job_is_noted_once
+                who_listens_is_called
             );
         }
     };
