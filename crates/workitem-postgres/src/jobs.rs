@@ -3,6 +3,7 @@
 use postgres::Row;
 use workitem_store::{Control, Job, JobId, NewJob, StoreError, whole_micros};
 
+use crate::calls::CHANNEL;
 use crate::codes::{control_code, control_of};
 use crate::error::Failure;
 use crate::pool::{SHARDS, Tx};
@@ -93,6 +94,7 @@ pub fn seal(tx: &mut Tx<'_>, id: JobId, digest: &str) -> Result<(), Failure> {
          WHERE id = $1 AND coalesce(digest, $2) = $2",
         &[&id.0, &digest],
     )?;
+    tell(tx, id)?;
     if sealed == 1 { Ok(()) } else { Err(StoreError::Sealed { job }.into()) }
 }
 
@@ -104,8 +106,34 @@ pub fn control(tx: &mut Tx<'_>, id: JobId) -> Result<Control, Failure> {
 }
 
 pub fn set_control(tx: &mut Tx<'_>, id: JobId, control: Control) -> Result<(), Failure> {
+    tell(tx, id)?;
     let set = tx.execute("UPDATE jobs SET control = $2 WHERE id = $1", &[&id.0, &control_code(control)])?;
     if set == 1 { Ok(()) } else { Err(no_job(id, tx.store).into()) }
+}
+
+/// Notes that no item will change any more; whether nobody has before.
+pub fn finish(tx: &mut Tx<'_>, id: JobId) -> Result<bool, Failure> {
+    let noted = tx.execute("UPDATE jobs SET finished = true WHERE id = $1 AND NOT finished", &[&id.0])?;
+    if noted == 1 {
+        tell(tx, id)?;
+    } else {
+        sealed(tx, id)?;
+    }
+    Ok(noted == 1)
+}
+
+/// There are items more. The caller has locked the job.
+pub fn goes_on(tx: &mut Tx<'_>, id: JobId) -> Result<(), Failure> {
+    tx.execute("UPDATE jobs SET finished = false WHERE id = $1 AND finished", &[&id.0])?;
+    tell(tx, id)
+}
+
+/// Has those called who listen, once the transaction is durable. Never where items are claimed or recorded: the server
+/// lets one transaction at a time tell, and those would wait for each other.
+fn tell(tx: &mut Tx<'_>, id: JobId) -> Result<(), Failure> {
+    let told = format!("SELECT pg_notify({CHANNEL}, $1::bigint::text)");
+    tx.query_one(&told, &[&id.0])?;
+    Ok(())
 }
 
 /// Deletes a job. Without its counts nothing can be recorded for it; what belonged to it is left for upkeep.

@@ -8,7 +8,7 @@ use workitem_types::{ItemId, StatusKind};
 
 use crate::counts::{self, Change};
 use crate::error::Failure;
-use crate::jobs::locked;
+use crate::jobs::{goes_on, locked};
 use crate::pool::Tx;
 use crate::rows::{self, ITEM, bound, number};
 use crate::submit::{last_seq, seqs as seqs_of};
@@ -90,6 +90,9 @@ pub fn retry(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, F
          CROSS JOIN LATERAL (SELECT payload FROM payloads WHERE job = $1 AND seq = n.seq OFFSET 0) AS p",
         &[&job.0, &last, &from],
     )?;
+    if !ids.is_empty() {
+        goes_on(tx, job)?;
+    }
     counts::change(tx, job, &Change::added(ids.len())?)?;
     Ok(ids)
 }

@@ -37,6 +37,7 @@
 
 mod address;
 mod blobs;
+mod calls;
 mod claim;
 mod codes;
 mod counts;

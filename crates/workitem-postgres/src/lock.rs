@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use postgres::Client;
 use workitem_store::{JobId, JobLock, Runner};
 
-use crate::PostgresStore;
 use crate::error::Failure;
 use crate::pool::Tx;
 use crate::rows::Fields;
+use crate::{PostgresStore, counts, read};
 
 /// How long to wait for a lock: the server may not have heard yet that its holder is gone.
 const PATIENCE: Duration = Duration::from_millis(250);
@@ -65,6 +65,29 @@ pub fn take(
         &[&job.0, &said],
     )?;
     Ok(Ok(AdvisoryLock { client: Mutex::new(client), job: job.0, key }))
+}
+
+/// Who runs the job, if anybody does: who has its lock, or else a worker that is there.
+pub fn running(store: &PostgresStore, job: JobId) -> Result<Option<Runner>, Failure> {
+    match look(store, job)? {
+        None => store.pool.snapshot(|tx| worker(tx, job)),
+        holder => Ok(holder),
+    }
+}
+
+/// One of those who work on the job without its lock. What was done before they came is not known: it is as if they came
+/// just now.
+fn worker(tx: &mut Tx<'_>, job: JobId) -> Result<Option<Runner>, Failure> {
+    let found = tx.query_opt(
+        "SELECT job, name FROM workers WHERE job = $1 AND expires_at > clock_timestamp() ORDER BY job, name LIMIT 1",
+        &[&job.0],
+    )?;
+    let Some(row) = found else { return Ok(None) };
+    let name = String::from_utf8_lossy(Fields::of("job", "workers", &row).get(1)?).into_owned();
+    // As an orchestrator calls itself: ..., process, time, a number.
+    let process = name.rsplit('-').nth(2).and_then(|process| process.parse().ok()).unwrap_or(0);
+    let settled_before = counts::read(tx, job)?.settled();
+    Ok(Some(Runner { process, since: read::now(tx)?, settled_before }))
 }
 
 /// Who has the lock, if anybody does.

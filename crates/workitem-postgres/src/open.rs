@@ -5,6 +5,7 @@ use std::sync::Arc;
 use workitem_store::StoreError;
 
 use crate::address::Address;
+use crate::calls::Calls;
 use crate::error::Failure;
 use crate::head::Heads;
 use crate::migrate::migrate;
@@ -16,6 +17,7 @@ pub struct PostgresStore {
     pub(crate) pool: Arc<Pool>,
     pub(crate) identity: String,
     pub(crate) heads: Heads,
+    pub(crate) calls: Arc<Calls>,
 }
 
 impl PostgresStore {
@@ -43,7 +45,7 @@ impl PostgresStore {
         let pool = Pool::new(Address::parse(url)?)?;
         let opened = pool.connect().and_then(|mut client| migrate(&mut client, pool.address(), make));
         let identity = opened.map_err(|failure| failure.while_doing(pool.name(), "opening it"))?;
-        Ok(Self { pool, identity, heads: Heads::default() })
+        Ok(Self { pool, identity, heads: Heads::default(), calls: Arc::default() })
     }
 
     pub(crate) fn write<T>(

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use workitem_store::{
-    Abandoned, AnyStep, AttemptRow, ClaimRequest, Claims, Control, HistoryRow, ItemQuery, ItemRow, Job,
-    JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store,
-    StoreError,
+    Abandoned, AnyStep, AttemptRow, Call, ClaimRequest, Claims, Control, HistoryRow, ItemQuery, ItemRow, Job,
+    JobCounts, JobId, JobLock, LetterRow, Listening, NewItem, NewJob, Outcome, Payload, Runner, Skipped,
+    Store, StoreError,
 };
 use workitem_types::{ItemId, StatusKind};
 
 use crate::rows::{bound, micros};
-use crate::{PostgresStore, claim, counts, jobs, letters, lock, read, record, submit};
+use crate::{PostgresStore, calls, claim, counts, jobs, letters, lock, read, record, submit};
 
 impl Store for PostgresStore {
     fn name(&self) -> String {
@@ -62,7 +62,7 @@ impl Store for PostgresStore {
     }
 
     fn running(&self, job: &Job) -> Result<Option<Runner>, StoreError> {
-        let looked = lock::look(self, job.id);
+        let looked = lock::running(self, job.id);
         looked.map_err(|failure| failure.while_doing(self.pool.name(), "looking at a job's lock"))
     }
 
@@ -118,6 +118,15 @@ impl Store for PostgresStore {
 
     fn abandoned(&self, job: JobId, limit: usize, _: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
         self.write("looking for abandoned items", |tx| claim::abandoned(tx, job, limit))
+    }
+
+    fn finish(&self, job: JobId, _: DateTime<Utc>) -> Result<bool, StoreError> {
+        self.write("noting that a job is finished", |tx| jobs::finish(tx, job))
+    }
+
+    fn listen(&self, job: Option<JobId>, call: Call) -> Result<Option<Box<dyn Listening>>, StoreError> {
+        let listening = calls::listen(&self.calls, &self.pool, job, call);
+        listening.map(Some).map_err(|failure| failure.while_doing(self.pool.name(), "listening"))
     }
 
     fn counts(&self, job: JobId) -> Result<JobCounts, StoreError> {

@@ -7,7 +7,7 @@ use workitem_types::ItemId;
 
 use crate::counts::{self, Change};
 use crate::error::Failure;
-use crate::jobs::locked;
+use crate::jobs::{goes_on, locked};
 use crate::pool::Tx;
 use crate::rows::{Fields, number};
 
@@ -53,6 +53,9 @@ fn add_new(tx: &mut Tx<'_>, job: JobId, items: &[NewItem]) -> Result<usize, Fail
         |(nth, item): &(usize, &NewItem)| first[&item.id] == *nth && !known.contains_key(item.id.as_str());
     let fresh: Vec<&NewItem> = items.iter().enumerate().filter(is_new).map(|(_, item)| item).collect();
     insert(tx, job, &fresh)?;
+    if !fresh.is_empty() {
+        goes_on(tx, job)?;
+    }
     Ok(fresh.len())
 }
 

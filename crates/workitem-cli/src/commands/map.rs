@@ -196,6 +196,10 @@ fn run_once(
     let ran = orchestrator.run(&agent, &run.options(), &stop, &mut reporter);
     let printed = reporter.finish(ran.as_ref().ok());
     let summary = ran?;
+    if summary.rule.is_some() && store.is_shared() {
+        // Nor do others go on.
+        store.set_control(job.id, Control::Pause)?;
+    }
     match printed {
         // What is not printed is in the store; what is not done can be resumed.
         Err(error) if error.is_unread() => {

@@ -56,6 +56,9 @@ pub fn worker(place: &Place, args: &WorkerArgs) -> Result<Exit, Error> {
             Err(Trouble::Lasting(error)) => return Err(error),
             Err(Trouble::Passing(error)) => error,
         };
+        if worker.metrics.is_well() {
+            pause = AGAIN.0;
+        }
         worker.metrics.failed(&failed.to_string());
         loop {
             let again = short(pause);
@@ -77,9 +80,6 @@ pub fn worker(place: &Place, args: &WorkerArgs) -> Result<Exit, Error> {
                 Err(error) if error.exit == Exit::Store => {}
                 Err(error) => return Err(error),
             }
-        }
-        if worker.metrics.is_well() {
-            pause = AGAIN.0;
         }
     }
 }
@@ -185,7 +185,9 @@ impl Worker<'_> {
             .next_run()
             .map_err(|error| Trouble::Lasting(Error::system(format!("failed to make a pipe: {error}"))))?;
         let mut watch = Watch { metrics: &self.metrics, job: &job.name };
-        let summary = match orchestrator.run(&agent, &options, &stop, &mut watch) {
+        let ran = orchestrator.run(&agent, &options, &stop, &mut watch);
+        drop(watch);
+        let summary = match ran {
             Ok(summary) => summary,
             Err(RunError::Store(StoreError::NoJob { .. }) | RunError::Submitting { .. }) => return Ok(false),
             Err(RunError::Store(error)) => return Err(error.into()),

@@ -17,7 +17,8 @@ CREATE TABLE jobs (
     created_at  bigint NOT NULL,
     digest      text,                              -- NULL while submitting
     input_items bigint NOT NULL DEFAULT 0,         -- items up to this seq are the input
-    control     smallint NOT NULL DEFAULT 0        -- 0 run, 1 pause, 2 cancel
+    control     smallint NOT NULL DEFAULT 0,       -- 0 run, 1 pause, 2 cancel
+    finished    boolean NOT NULL DEFAULT false     -- somebody has noted that no item will change any more
 );
 
 -- A job's counts are the sums of its sixteen rows. Each connection changes one of them, so that writers need not wait for
