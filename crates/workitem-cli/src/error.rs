@@ -9,6 +9,7 @@ use workitem_store::StoreError;
 
 use crate::exit::Exit;
 use crate::input::InputError;
+use crate::place::scheme;
 use crate::text::quoted;
 
 /// An error that ends the program.
@@ -100,9 +101,14 @@ impl From<StoreError> for Error {
             StoreError::Damaged { .. } => {
                 Self::system(what).next("restore the file from a backup, or use another --store")
             }
-            StoreError::Engine { .. } => Self::system(what).next(
-                "make room or mend the medium, then `workitem resume`: what was reported done stays done",
-            ),
+            StoreError::Engine { store, .. } => {
+                let mend = match scheme(&store) {
+                    Some(_) => "see that the server answers",
+                    None => "make room or mend the medium",
+                };
+                Self::system(what)
+                    .next(format!("{mend}, then `workitem resume`: what was reported done stays done"))
+            }
             StoreError::Fenced { .. } => Self::system(what),
             _ => Self::system(what),
         }
