@@ -6,7 +6,7 @@ use workitem_store::{MemoryStore, Store};
 workitem_store::contract_tests!(|| Box::new(MemoryStore::new()));
 
 mod shared {
-    use super::{MemoryStore, Store};
+    use super::MemoryStore;
 
     workitem_store::contract_tests!(|| Box::new(MemoryStore::shared(|| chrono::Utc::now())));
 }
