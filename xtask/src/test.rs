@@ -18,18 +18,22 @@ struct Step {
     run: fn(&Path, &mut Tests) -> Result<()>,
 }
 
-/// What building and testing starts: SQLite is compiled from source, and tests start the others.
+/// What building and testing starts: SQLite is compiled from source, and tests start the others. A server of theirs needs
+/// `setpriv`, if it is root who tests, and one with TLS a certificate.
 const TESTING: &[Package] = &[
     Package { program: "cc", names: &["gcc", "libc6-dev"] },
     Package { program: "xargs", names: &["findutils"] },
     Package { program: "ps", names: &["procps"] },
     Package { program: "strace", names: &["strace"] },
+    Package { program: "initdb", names: &["postgresql"] },
+    Package { program: "setpriv", names: &["util-linux"] },
+    Package { program: "openssl", names: &["openssl"] },
 ];
 
 const STEPS: [Step; 9] = [
     Step {
         name: "tools",
-        alone: "apt-get install -y gcc libc6-dev findutils procps strace",
+        alone: "apt-get install -y gcc libc6-dev findutils procps strace postgresql util-linux openssl",
         run: |_, _| tools::debian(TESTING),
     },
     Step {

@@ -1,8 +1,8 @@
 //! Programs that a task starts and that a fresh machine lacks: from Debian by package, from the registry by version.
 
-use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use anyhow::{Result, bail};
 
@@ -22,13 +22,13 @@ pub struct Library {
     pub names: &'static [&'static str],
 }
 
-/// Installs what is not on `PATH`.
+/// Installs what is not there.
 pub fn debian(needed: &[Package]) -> Result<()> {
-    let missing = || needed.iter().filter(|package| !is_on_path(package.program));
+    let missing = || needed.iter().filter(|package| !is_there(package.program));
     install(missing().flat_map(|package| package.names))?;
     match missing().next() {
         None => Ok(()),
-        Some(Package { program, .. }) => bail!("`{program}` is still not on PATH"),
+        Some(Package { program, .. }) => bail!("`{program}` is still not there"),
     }
 }
 
@@ -59,9 +59,12 @@ fn is_known(library: &str) -> bool {
     Command::new("pkg-config").args(["--exists", library]).status().is_ok_and(|status| status.success())
 }
 
-fn is_on_path(program: &str) -> bool {
+/// On `PATH`, or where Debian has the programs of each version of PostgreSQL.
+fn is_there(program: &str) -> bool {
     let path = env::var_os("PATH").unwrap_or_default();
-    env::split_paths(&path).any(|folder| folder.join(program).is_file())
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let folders = versions.map(|version| version.path().join("bin"));
+    env::split_paths(&path).chain(folders).any(|folder| folder.join(program).is_file())
 }
 
 /// A program of a crate, built from the registry once and kept below `target`. The crate's version is pinned, as
@@ -94,7 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_there_is_not_installed() {
-        assert!(is_on_path("sh") && !is_on_path("no-such-program"));
+        assert!(is_there("sh") && !is_there("no-such-program"));
         assert!(!is_known("no-such-library"));
         assert!(debian(&[Package { program: "sh", names: &["no-such-package"] }]).is_ok());
     }

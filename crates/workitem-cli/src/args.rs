@@ -1,5 +1,6 @@
 //! The command line.
 
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use workitem_types::StatusKind;
 
 use crate::durations::{backoff, duration, positive};
 use crate::input::Format;
-use crate::values::{delay, folder, job_name, parallelism, share, size, state};
+use crate::values::{delay, folder, job_name, lease, listening, parallelism, share, size, state};
 
 /// Runs a command over thousands of items. Never loses one, never records one twice.
 #[derive(Debug, Parser)]
@@ -19,8 +20,9 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// The store: a file that holds jobs, items, history and output [default: .workitem/workitem.db]
-    #[arg(long, global = true, value_name = "PATH", env = "WORKITEM_STORE")]
+    /// The store, which holds jobs, items, history and output: a file, or postgres://USER@HOST/DATABASE [default:
+    /// .workitem/workitem.db]
+    #[arg(long, global = true, value_name = "PATH|URL", hide_env_values = true, env = "WORKITEM_STORE")]
     pub store: Option<PathBuf>,
 
     /// Defaults of options, as TOML [default: .workitem/config.toml, or workitem/config.toml in ~/.config]
@@ -54,6 +56,21 @@ Examples:
 
 Exit codes: 0 all completed, 2 usage or input, 3 dead letters, 4 interrupted, 5 store, 6 busy.";
 
+const WORKER_HELP: &str = "\
+Jobs are made by `workitem map`, and run as they were made: the same command, in a folder of the same path, with the \
+program's environment of this machine. Their output is in the store: `workitem output JOB`.
+
+SIGTERM lets running agents finish (--drain), then ends; Ctrl-C ends them and puts their items back. A worker that \
+vanishes is noticed by the others when its lease has run out, and its items are run again. A job whose stopping rule \
+fires is paused for all.
+
+Examples:
+  workitem worker --store postgres://jobs@db/jobs -j 16
+  workitem worker census --until-done --metrics 9187
+
+Exit codes: 0 told to stop, or all done, 2 usage, 3 done with dead letters, 4 stopped before all was done (--until-done), \
+5 store.";
+
 const ADD_HELP: &str = "\
 Without --id-from (or that of the `map` that made the job) an item's id is its position in the job, so that \
 adding the same lines twice adds them twice. With it, items that are there already are passed over.";
@@ -73,6 +90,12 @@ pub enum Command {
         #[command(flatten)]
         run: RunArgs,
     },
+    /// Work on jobs as they come, until told to stop
+    ///
+    /// Takes up what is due, job after job, oldest first. On a store that is an address, as many workers as you like, on as
+    /// many machines, work on the same jobs; on a file, a worker runs the jobs that nobody else runs.
+    #[command(after_help = WORKER_HELP)]
+    Worker(WorkerArgs),
     /// Put more items into a job, behind all others; who runs it takes them up
     #[command(after_help = ADD_HELP)]
     Add {
@@ -201,6 +224,7 @@ impl Command {
             Self::Map(MapArgs { run, .. })
             | Self::Resume { run, .. }
             | Self::Dlq(DlqCommand::Retry { run, .. }) => run.json,
+            Self::Worker(args) => args.json,
             _ => false,
         }
     }
@@ -218,6 +242,7 @@ impl Command {
             | Self::Resume { run, .. }
             | Self::Dlq(DlqCommand::Retry { run, .. }) => run.quiet |= !run.json,
             Self::Add { quiet, .. } => *quiet = true,
+            Self::Worker(args) => args.quiet |= !args.json,
             _ => {}
         }
     }
@@ -367,6 +392,40 @@ impl InputArgs {
     pub fn file(&self) -> Option<&Path> {
         self.input.as_deref().filter(|path| *path != "-")
     }
+}
+
+/// How a worker works.
+#[derive(Debug, Args)]
+pub struct WorkerArgs {
+    /// Only these jobs; all of the store if none are given
+    pub only: Vec<String>,
+    /// Items that run at a time, up to 4096 [default: number of cores]
+    #[arg(long, short, value_name = "N", value_parser = parallelism)]
+    pub jobs: Option<NonZeroUsize>,
+    /// End when there is nothing left to do
+    #[arg(long)]
+    pub until_done: bool,
+    /// How long after this worker's last sign of life others take up its items; it gives one three times as often
+    #[arg(long, value_name = "DUR", value_parser = lease, default_value = "1m")]
+    pub lease: Duration,
+    /// How long SIGTERM lets running agents finish
+    #[arg(long, value_name = "DUR", value_parser = duration, default_value = "30s")]
+    pub drain: Duration,
+    /// The folder that agents run in [default: the one in which `map` was called]
+    #[arg(long, value_name = "DIR", value_parser = folder)]
+    pub cwd: Option<PathBuf>,
+    /// Give agents this variable, besides what they inherit
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub env: Vec<Variable>,
+    /// Answer at this address: /health, and /metrics for Prometheus; a port alone is one of this machine only
+    #[arg(long, value_name = "ADDRESS", value_parser = listening)]
+    pub metrics: Option<SocketAddr>,
+    /// Say nothing of what is done
+    #[arg(long, short)]
+    pub quiet: bool,
+    /// Tell what is done as JSON, an event a line, on standard error
+    #[arg(long, conflicts_with = "quiet")]
+    pub json: bool,
 }
 
 /// How to run a job. `resume` takes what is not given from when the job was made.

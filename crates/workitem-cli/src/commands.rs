@@ -8,22 +8,17 @@ mod map;
 mod meta;
 mod output;
 mod watch;
+mod worker;
 
 use std::io::Write;
-use std::path::PathBuf;
-use std::sync::Arc;
 
-use workitem_sqlite::SqliteStore;
 use workitem_store::{Control, Job, Store};
 
 use crate::args::{Cli, Command};
 use crate::config::Config;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::text::quoted;
-
-/// Where a store is unless said otherwise.
-const DEFAULT_STORE: &str = ".workitem/workitem.db";
+pub use crate::place::{Place, SaidBy};
 
 /// Carries out a command line.
 ///
@@ -40,6 +35,7 @@ pub fn execute(cli: Cli, store_by_flag: bool, config_by_flag: bool) -> Result<Ex
     match command {
         Command::Map(args) => map::map(&place, &args, &config.run),
         Command::Resume { job, run } => map::resume(&place, job.as_deref(), &run),
+        Command::Worker(args) => worker::worker(&place, &args),
         Command::Add { job, from, quiet } => map::add(&place, &job, &from, quiet),
         Command::Pause { job } => map::control(&place, &job, Control::Pause),
         Command::Unpause { job } => map::control(&place, &job, Control::Run),
@@ -60,57 +56,6 @@ pub fn execute(cli: Cli, store_by_flag: bool, config_by_flag: bool) -> Result<Ex
         Command::Machine { format } => meta::machine(format),
         Command::Completions { shell } => meta::completions(shell),
         Command::Man => meta::man(),
-    }
-}
-
-/// Where the store is.
-pub struct Place {
-    path: PathBuf,
-    /// Who says so.
-    said_by: SaidBy,
-    /// Where it would be if no flag said so.
-    implied: PathBuf,
-}
-
-/// Who says something.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SaidBy {
-    Flag,
-    Environment,
-    File,
-    Nobody,
-}
-
-impl Place {
-    fn new(by_flag: Option<PathBuf>, by_env: Option<PathBuf>, config: &Config, config_by_flag: bool) -> Self {
-        let by_env = by_env.or_else(|| std::env::var_os("WORKITEM_STORE").map(PathBuf::from));
-        let by_file = config.store.clone();
-        let said =
-            [(by_flag, SaidBy::Flag), (by_env.clone(), SaidBy::Environment), (by_file.clone(), SaidBy::File)];
-        let said = said.into_iter().find_map(|(path, said_by)| Some((path?, said_by)));
-        let (path, said_by) = said.unwrap_or_else(|| (DEFAULT_STORE.into(), SaidBy::Nobody));
-        // A file that a flag has named is not named by the next command.
-        let implied = by_env.or(by_file.filter(|_| !config_by_flag)).unwrap_or_else(|| DEFAULT_STORE.into());
-        Self { path, said_by, implied }
-    }
-
-    /// The store, which must be there.
-    fn open(&self) -> Result<Arc<dyn Store>, Error> {
-        Ok(Arc::new(SqliteStore::open(&self.path)?))
-    }
-
-    /// The store, made if it is not there.
-    fn create(&self) -> Result<Arc<dyn Store>, Error> {
-        Ok(Arc::new(SqliteStore::create(&self.path)?))
-    }
-
-    /// What a suggested command needs to find the same store.
-    fn flag(&self) -> String {
-        if self.path == self.implied {
-            String::new()
-        } else {
-            format!(" --store {}", quoted(&self.path.to_string_lossy()))
-        }
     }
 }
 

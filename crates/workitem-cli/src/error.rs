@@ -9,6 +9,7 @@ use workitem_store::StoreError;
 
 use crate::exit::Exit;
 use crate::input::InputError;
+use crate::place::scheme;
 use crate::text::quoted;
 
 /// An error that ends the program.
@@ -96,6 +97,7 @@ impl From<StoreError> for Error {
             StoreError::NoStore { .. } => {
                 Self::usage(what).next("`workitem map` makes one; --store or WORKITEM_STORE names another")
             }
+            StoreError::BadAddress { .. } => Self::usage(what).next("mend --store or WORKITEM_STORE"),
             StoreError::NoJob { .. } => Self::usage(what).next("`workitem jobs` lists them"),
             StoreError::NoItem { job, .. } => {
                 Self::usage(what).next(format!("`workitem items {}` lists them", quoted(&job)))
@@ -105,13 +107,18 @@ impl From<StoreError> for Error {
             StoreError::Conflict { .. } | StoreError::BadItem { .. } | StoreError::Sealed { .. } => {
                 Self::usage(what)
             }
-            StoreError::NewerSchema { .. } => Self::system(what).next("use a newer workitem"),
+            StoreError::NewerSchema { .. } => Self::system(what),
             StoreError::Damaged { .. } => {
                 Self::system(what).next("restore the file from a backup, or use another --store")
             }
-            StoreError::Engine { .. } => Self::system(what).next(
-                "make room or mend the medium, then `workitem resume`: what was reported done stays done",
-            ),
+            StoreError::Engine { store, .. } => {
+                let mend = match scheme(&store) {
+                    Some(_) => "see that the server answers",
+                    None => "make room or mend the medium",
+                };
+                Self::system(what)
+                    .next(format!("{mend}, then `workitem resume`: what was reported done stays done"))
+            }
             StoreError::Fenced { .. } => Self::system(what),
             _ => Self::system(what),
         }

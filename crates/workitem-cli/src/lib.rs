@@ -33,6 +33,8 @@ mod exit;
 mod input;
 mod letters;
 mod log;
+mod metrics;
+mod place;
 mod printer;
 mod report;
 mod signals;

@@ -3,8 +3,8 @@
 //! While input is being stored, any of them ends the program at once: each batch is one transaction, so
 //! nothing is half stored. While items run, they stop the orchestrator, more firmly each time.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::{fs, io};
 
@@ -26,13 +26,16 @@ pub fn outlive_file_limits() {
 pub struct Listener {
     /// Stops the orchestrator.
     pub stop: Stop,
+    /// Stops the one run that goes on of several.
+    current: Arc<Mutex<Option<Stop>>>,
     running: Arc<AtomicBool>,
 }
 
 impl Listener {
     /// Starts to listen. Until [`run`](Self::run) is called, `interrupted` is printed and the program ends.
     pub fn start(interrupted: String) -> io::Result<Self> {
-        let listener = Self { stop: Stop::new()?, running: Arc::new(AtomicBool::new(false)) };
+        let listener =
+            Self { stop: Stop::new()?, current: Arc::default(), running: Arc::new(AtomicBool::new(false)) };
         let mut signals = Signals::new([SIGINT, SIGTERM])?;
         if !is_ignored(SIGHUP) {
             signals.add_signal(SIGHUP)?;
@@ -60,11 +63,39 @@ impl Listener {
             tell!("{interrupted}");
             std::process::exit(Exit::Interrupted as i32);
         }
-        match (self.stop.stopping(), signal) {
-            (Stopping::No, SIGTERM) => self.stop.drain(),
-            (Stopping::No | Stopping::Drain, _) => self.stop.interrupt(),
-            (Stopping::Interrupt | Stopping::Kill, _) => self.stop.kill(),
+        let stopping = match (self.stop.stopping(), signal) {
+            (Stopping::No, SIGTERM) => Stopping::Drain,
+            (Stopping::No | Stopping::Drain, _) => Stopping::Interrupt,
+            (Stopping::Interrupt | Stopping::Kill, _) => Stopping::Kill,
+        };
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        raise(&self.stop, stopping);
+        if let Some(current) = &*current {
+            raise(current, stopping);
         }
+    }
+
+    /// A handle for the next of several runs: what signals ask for, they ask of it, too. The run may also stop by itself,
+    /// which is not asked of the others.
+    ///
+    /// # Errors
+    ///
+    /// The system's error if it has no file descriptors left.
+    pub fn next_run(&self) -> io::Result<Stop> {
+        let stop = Stop::new()?;
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        raise(&stop, self.stop.stopping());
+        *current = Some(stop.clone());
+        Ok(stop)
+    }
+}
+
+fn raise(stop: &Stop, stopping: Stopping) {
+    match stopping {
+        Stopping::No => {}
+        Stopping::Drain => stop.drain(),
+        Stopping::Interrupt => stop.interrupt(),
+        Stopping::Kill => stop.kill(),
     }
 }
 

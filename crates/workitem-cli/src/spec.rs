@@ -147,6 +147,7 @@ impl RunSpec {
             rate: self.rate.as_ref().and_then(|rate| rate.parse().ok()),
             timeout: self.timeout,
             drain: self.drain.unwrap_or(defaults.drain),
+            ..defaults
         }
     }
 

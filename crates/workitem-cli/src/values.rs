@@ -1,5 +1,6 @@
 //! Values of options as people write them. Durations have a file of their own.
 
+use std::net::{Ipv4Addr, SocketAddr};
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -62,6 +63,22 @@ pub fn folder(text: &str) -> Result<PathBuf, String> {
     if folder.is_dir() { Ok(folder) } else { Err("it is not a folder".to_owned()) }
 }
 
+/// Where to listen: `9187` on this machine only, or `0.0.0.0:9187`.
+pub fn listening(text: &str) -> Result<SocketAddr, String> {
+    let port = text.parse::<u16>().map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
+    port.or_else(|_| text.parse())
+        .map_err(|_| "is neither a port nor an address such as 0.0.0.0:9187".to_owned())
+}
+
+/// How long a lease lasts. A shorter one than a second would end while its holder is at work.
+pub fn lease(text: &str) -> Result<Duration, String> {
+    let lease = duration(text)?;
+    if lease < Duration::from_secs(1) || lease > Duration::from_hours(24) {
+        return Err("is not between 1s and 24h".to_owned());
+    }
+    Ok(lease)
+}
+
 /// A pause between two starts, as the rate that it is.
 pub fn delay(text: &str) -> Result<Rate, String> {
     let most = Duration::from_hours(24);
@@ -96,6 +113,24 @@ mod tests {
         for text in ["", "K", "-1", "1.5M", "10MB", "1 M", "1T", "99999999999999999999", "99999999999G"] {
             assert!(size(text).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_port_alone_is_one_of_this_machine() {
+        let address = |text: &str| listening(text).map(|address| address.to_string());
+        assert_eq!(address("9187"), Ok("127.0.0.1:9187".to_owned()));
+        assert_eq!(address("0.0.0.0:80"), Ok("0.0.0.0:80".to_owned()));
+        assert_eq!(address("[::1]:80"), Ok("[::1]:80".to_owned()));
+        for text in ["", "host:80", "70000", "-1", "1.2.3.4"] {
+            assert!(address(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_lease_outlasts_a_moment() {
+        assert_eq!(lease("1s"), Ok(Duration::from_secs(1)));
+        assert_eq!(lease("24h"), Ok(Duration::from_hours(24)));
+        assert!(lease("999ms").is_err() && lease("25h").is_err() && lease("").is_err());
     }
 
     #[test]

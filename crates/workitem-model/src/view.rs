@@ -10,9 +10,9 @@ use chrono::{DateTime, Utc};
 use serde_json::Value;
 use workitem_store::engine::abandoned;
 use workitem_store::{
-    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, ClaimRequest, Claims, Control, HistoryRow,
-    ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner,
-    Skipped, Store, StoreError, Swept, Upkeep,
+    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Call, ClaimRequest, Claims, Control,
+    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening, NewItem, NewJob,
+    Outcome, Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
 };
 use workitem_types::{ItemId, StatusKind};
 
@@ -103,6 +103,14 @@ impl Store for View {
         NAME.to_owned()
     }
 
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(NOW)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
     fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError> {
         let mut disk = self.disk();
         if let Some(late) = mem::take(&mut *self.late.lock().unwrap_or_else(PoisonError::into_inner)) {
@@ -169,6 +177,8 @@ impl Store for View {
         control(JobId) -> Control;
         set_control(JobId, Control) -> ();
         claim(&ClaimRequest<'_>) -> Claims;
+        finish(JobId, DateTime<Utc>) -> bool;
+        listen(Option<JobId>, Call) -> Option<Box<dyn Listening>>;
         renew(JobId, &str, Duration, DateTime<Utc>) -> ();
         waiting(JobId, DateTime<Utc>) -> usize;
         item(&Job, &ItemId) -> ItemRow;

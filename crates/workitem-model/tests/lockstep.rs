@@ -5,13 +5,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use workitem_model::disk::{AGENT, Disk, Item, JOB, NOW};
 use workitem_model::state::{Request, Verdict};
 use workitem_model::view::View;
 use workitem_model::{Bounds, Protocol};
+use workitem_postgres::PostgresStore;
 use workitem_sqlite::SqliteStore;
-use workitem_store::{ClaimRequest, ItemQuery, JobId, MemoryStore, NewItem, NewJob, Store, recover};
+use workitem_store::{
+    ClaimRequest, ItemQuery, JobId, MemoryStore, NewItem, NewJob, Recovered, Store, recover,
+};
 use workitem_types::StatusKind;
 use workitem_typestate::{Failed, MaxAttempts, RetryPolicy, WorkItem};
 
@@ -32,6 +36,27 @@ fn the_store_on_disk_does_what_the_model_does() {
         let file = folder.path().join(format!("{seed}.db"));
         life(seed, 40, &SqliteStore::create(Path::new(&file)).unwrap());
     }
+}
+
+#[test]
+fn the_store_for_many_machines_does_what_the_model_does() {
+    for seed in 0..4 {
+        let url = workitem_pgtest::shared().schema_url("model");
+        life(seed, 40, &PostgresStore::create(&url).unwrap());
+    }
+}
+
+#[test]
+fn what_has_moved_on_meanwhile_is_not_counted_as_recovered() {
+    let protocol = Protocol::new(Bounds::new(3, 2, [0; 5]), None);
+    let mut model = Disk::new(2);
+    let claimed = [1, 2].map(|seq| model.claim(seq, None));
+    let late =
+        protocol.step(&Request { claimed: Arc::clone(&claimed[0]), worker: 0, verdict: Verdict::Completed });
+    let view = View::recovering(&model, Some(1), Some(late), None);
+    assert_eq!(recover(&view, JOB, 1, &|_| true, NOW).unwrap(), Recovered::default());
+    let by_status = view.counts(JOB).unwrap().by_status;
+    assert_eq!((by_status.completed, by_status.in_progress), (1, 1));
 }
 
 #[track_caller]
@@ -105,6 +130,8 @@ fn recover_both(store: &dyn Store, model: &mut Disk) -> String {
     let max_crashes = 1;
     let retry = |item: &WorkItem<Failed>| MaxAttempts(2).should_retry(item);
     let call = |store: &dyn Store, job: JobId| recover(store, job, max_crashes, &retry, NOW).unwrap();
+    // What recovery takes of a store with leases is what nobody has any more.
+    store.renew(JOB, AGENT, Duration::ZERO, NOW).unwrap();
     call(store, JOB);
     for seq in 1..=ITEMS {
         let view = View::recovering(model, Some(seq), None, None);

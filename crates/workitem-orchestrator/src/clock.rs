@@ -1,9 +1,12 @@
 //! The time, in whole microseconds, so that every store keeps exactly what it was told.
 
+use std::sync::PoisonError;
 use std::time::Instant;
 
 use chrono::{DateTime, Utc};
-use workitem_store::whole_micros;
+use workitem_store::{Store, StoreError, whole_micros};
+
+use crate::sync::{Mutex, instant};
 
 /// The time now.
 pub fn now() -> DateTime<Utc> {
@@ -32,5 +35,45 @@ impl Waiting {
     /// The time at an instant.
     pub fn at(&self, instant: Instant) -> DateTime<Utc> {
         whole_micros(after(self.began, instant.saturating_duration_since(self.since)))
+    }
+}
+
+/// What time of day it is for a run.
+pub enum TimeOfDay {
+    /// What the system says, whatever is done to it meanwhile.
+    System,
+    /// What the store said last, and how long ago that is: on many machines no two systems agree.
+    Store(Mutex<Waiting>),
+}
+
+impl TimeOfDay {
+    /// That of the store, if it has one for all who use it.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store cannot tell.
+    pub fn of(store: &dyn Store) -> Result<Self, StoreError> {
+        if !store.is_shared() {
+            return Ok(Self::System);
+        }
+        Ok(Self::Store(Mutex::new(Waiting::new(store.now()?, instant()))))
+    }
+
+    /// The time now.
+    pub fn now(&self) -> DateTime<Utc> {
+        match self {
+            Self::System => now(),
+            Self::Store(told) => told.lock().unwrap_or_else(PoisonError::into_inner).at(instant()),
+        }
+    }
+
+    /// The store has said what time it is; only one that tells the time does.
+    pub fn told(&self, now: DateTime<Utc>) {
+        match self {
+            Self::System => {}
+            Self::Store(told) => {
+                *told.lock().unwrap_or_else(PoisonError::into_inner) = Waiting::new(now, instant());
+            }
+        }
     }
 }

@@ -17,10 +17,10 @@ use workitem_types::ItemId;
 use workitem_typestate::{Failed, WorkItem};
 
 use crate::agent::{Agent, Fault};
-use crate::clock;
-use crate::driver::Driver;
+use crate::clock::{self, TimeOfDay};
+use crate::driver::{Driver, Others, Run};
 use crate::observer::{Event, Observer};
-use crate::process::{end_orphans, remove_item_files};
+use crate::process::{end_orphans, is_alive, remove_item_files};
 use crate::rate::Rate;
 use crate::retry::Retry;
 use crate::rules::{Rule, StopRules};
@@ -50,6 +50,12 @@ pub struct Options {
     pub timeout: Option<Duration>,
     /// How long [`Stop::drain`] waits for running agents before it interrupts them. Default: 30 s.
     pub drain: Duration,
+    /// In a store that many machines share: how long after the last sign of life of an orchestrator others may take up
+    /// its items. It gives one three times as often. Default: one minute.
+    pub lease: Duration,
+    /// Whether the run ends as soon as no item is due, instead of waiting for those that will be, and for those that
+    /// others work on. Default: it waits.
+    pub while_due: bool,
 }
 
 impl Default for Options {
@@ -62,6 +68,8 @@ impl Default for Options {
             rate: None,
             timeout: None,
             drain: Duration::from_secs(30),
+            lease: Duration::from_mins(1),
+            while_due: false,
         }
     }
 }
@@ -113,6 +121,8 @@ pub struct Summary {
     pub rule: Option<Rule>,
     /// Whether the job was cancelled: its items stay where they are.
     pub cancelled: bool,
+    /// Whether it was this run that found no item will change any more. Of several at one job one does.
+    pub finished: bool,
     /// Items of this run that took longest, longest first: at most five.
     pub slowest: Vec<(ItemId, Duration)>,
     /// How long the attempts of this run took together.
@@ -129,11 +139,12 @@ impl Summary {
     }
 }
 
-/// Runs one job of one store. While it lives, no other process can.
+/// Runs one job of one store. While it lives, no other process can, but for those that [join](Self::join) where a store
+/// is shared.
 pub struct Orchestrator {
     store: Arc<dyn Store>,
     job: Job,
-    _lock: Box<dyn JobLock>,
+    _lock: Option<Box<dyn JobLock>>,
 }
 
 impl Orchestrator {
@@ -146,7 +157,18 @@ impl Orchestrator {
         let settled_before = store.counts(job.id)?.settled();
         let runner = Runner { process: process::id(), since: clock::now(), settled_before };
         let lock = store.lock_job(&job, &runner)?;
-        Ok(Self { store, job, _lock: lock })
+        Ok(Self { store, job, _lock: Some(lock) })
+    }
+
+    /// Works on the job beside others, if the store is [shared](Store::is_shared): each item is claimed by one of them,
+    /// and what one leaves behind the others take up. Otherwise it takes the job's lock, as [`new`](Self::new) does.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Busy`] if the store is not shared and another process has the lock, [`StoreError`] if the store
+    /// fails.
+    pub fn join(store: Arc<dyn Store>, job: Job) -> Result<Self, StoreError> {
+        if store.is_shared() { Ok(Self { store, job, _lock: None }) } else { Self::new(store, job) }
     }
 
     /// The job.
@@ -176,10 +198,15 @@ impl Orchestrator {
         observer: &mut dyn Observer,
     ) -> Result<Summary, RunError> {
         let job = self.sealed_job()?;
-        let run = self.run_name(clock::now());
+        let time = TimeOfDay::of(&*self.store)?;
+        let run = self.run_name(time.now());
         let span = info_span!("run", job = %job.name);
         let _in_span = span.enter();
         self.clean_up(options, observer)?;
+        let put_in_order = |observer: &mut dyn Observer, now| {
+            self.put_in_order(options, observer, now, false, |attempts| self.end_orphans(attempts))
+        };
+        let others = if self.store.is_shared() { Others::Maybe(&put_in_order) } else { Others::None };
         info!(slots = options.parallelism, run, "run started");
         let slots = Slots {
             agent,
@@ -188,6 +215,7 @@ impl Orchestrator {
             run: &run,
             timeout: options.timeout,
             stop,
+            time: &time,
             running: vacant(options.parallelism.get()),
         };
         scope(|scope| {
@@ -201,7 +229,9 @@ impl Orchestrator {
             }
             let guard = StopOnPanic(stop);
             let world = Threads { slots: &slots, claims, finished };
-            let driven = Driver::new(&*self.store, job.id, &run, options, stop, world).drive(observer);
+            let (store, job) = (&*self.store, job.id);
+            let driven =
+                Driver::new(Run { store, job, name: &run, options, stop, others }, world).drive(observer);
             std::mem::forget(guard);
             match &driven {
                 Ok(Summary { completed, failures, interrupted, .. }) => {
@@ -230,8 +260,9 @@ impl Orchestrator {
     ) -> Result<Summary, RunError> {
         let job = self.sealed_job()?;
         let run = self.run_name(world.now());
-        self.put_in_order(options, observer, world.now(), end_orphans)?;
-        Driver::new(&*self.store, job.id, &run, options, stop, world).drive(observer)
+        self.put_in_order(options, observer, world.now(), true, end_orphans)?;
+        let (store, job, others) = (&*self.store, job.id, Others::None);
+        Driver::new(Run { store, job, name: &run, options, stop, others }, world).drive(observer)
     }
 
     /// Puts in order what an orchestrator that went away has left behind, as [`run`](Self::run) does first: its agents
@@ -241,11 +272,15 @@ impl Orchestrator {
     ///
     /// [`RunError::Orphans`] if agents could not be ended, [`RunError::Store`] if the store fails.
     pub fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
-        self.put_in_order(options, observer, clock::now(), |attempts| {
-            let orphans = end_orphans(&self.run_prefix(), attempts)?;
-            remove_item_files(&env::temp_dir(), &self.run_prefix());
-            Ok(orphans)
-        })
+        let now = TimeOfDay::of(&*self.store)?.now();
+        self.put_in_order(options, observer, now, true, |attempts| self.end_orphans(attempts))
+    }
+
+    /// Ends the agents of these attempts that live on this machine.
+    fn end_orphans(&self, attempts: &HashSet<(String, usize)>) -> io::Result<usize> {
+        let orphans = end_orphans(&self.run_prefix(), attempts)?;
+        remove_item_files(&env::temp_dir(), &self.run_prefix(), is_alive);
+        Ok(orphans)
     }
 
     fn put_in_order(
@@ -253,6 +288,7 @@ impl Orchestrator {
         options: &Options,
         observer: &mut dyn Observer,
         now: DateTime<Utc>,
+        tells_nothing: bool,
         end_orphans: impl FnOnce(&HashSet<(String, usize)>) -> io::Result<usize>,
     ) -> Result<(), RunError> {
         let mut attempts = HashSet::new();
@@ -268,7 +304,9 @@ impl Orchestrator {
         let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, now)?;
         let Recovered { interrupted, given_up, settled } = items;
         if orphans > 0 || items != Recovered::default() {
-            warn!(orphans, interrupted, given_up, settled, "put in order what the last run had left");
+            warn!(orphans, interrupted, given_up, settled, "put in order what another run had left");
+        } else if !tells_nothing {
+            return Ok(());
         }
         observer.event(&Event::Recovered { orphans, items });
         Ok(())
@@ -287,9 +325,15 @@ impl Orchestrator {
         Ok(job)
     }
 
-    /// Unlike that of any other run.
+    /// Unlike that of any other run, on whichever machine.
     fn run_name(&self, now: DateTime<Utc>) -> String {
-        format!("{}{}-{}", self.run_prefix(), process::id(), now.timestamp_micros())
+        let (prefix, process) = (self.run_prefix(), process::id());
+        let (now, machine) = (now.timestamp_micros(), fastrand::u32(..));
+        if self.store.is_shared() {
+            format!("{prefix}{process}-{now}-{machine:08x}")
+        } else {
+            format!("{prefix}{process}-{now}")
+        }
     }
 
     /// With what `WORKITEM_RUN` begins in every run of this job, whichever process runs it.
@@ -344,6 +388,7 @@ mod tests {
             stopping: Stopping::No,
             rule: None,
             cancelled: false,
+            finished: false,
             slowest: Vec::new(),
             worked: Duration::from_secs(10),
             took: Duration::from_secs(5),

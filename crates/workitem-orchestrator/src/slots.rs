@@ -9,7 +9,7 @@ use tracing::debug;
 use workitem_store::{AttemptOutput, Blobs, Cause, Claim, Job};
 
 use crate::agent::{Agent, Ended, Fault, How, Task};
-use crate::clock;
+use crate::clock::TimeOfDay;
 use crate::closure::panic_text;
 use crate::observer::Running;
 use crate::stop::{Stop, Stopping};
@@ -24,6 +24,7 @@ pub struct Slots<'a> {
     pub run: &'a str,
     pub timeout: Option<Duration>,
     pub stop: &'a Stop,
+    pub time: &'a TimeOfDay,
     /// What runs in each slot; [`vacant`] to begin with.
     pub running: Vec<Mutex<Option<Running>>>,
 }
@@ -50,7 +51,7 @@ impl Slots<'_> {
                 ended
             };
             let (leased, took) = (claim.leased, instant().saturating_duration_since(started));
-            if finished.send(Finished { leased, ended, at: clock::now(), took }).is_err() {
+            if finished.send(Finished { leased, ended, at: self.time.now(), took }).is_err() {
                 return;
             }
         }
@@ -104,7 +105,11 @@ impl World for Threads<'_> {
     }
 
     fn now(&self) -> DateTime<Utc> {
-        clock::now()
+        self.slots.time.now()
+    }
+
+    fn told(&mut self, now: DateTime<Utc>) {
+        self.slots.time.told(now);
     }
 
     fn start(&mut self, claim: Claim) {

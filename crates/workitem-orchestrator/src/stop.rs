@@ -29,6 +29,8 @@ pub struct Stop(Arc<Shared>);
 struct Shared {
     stopping: AtomicU8,
     cancel: Cancel,
+    /// Whether something has changed that the run has not looked at.
+    nudged: AtomicU8,
     wake: (Sender<()>, Receiver<()>),
 }
 
@@ -40,7 +42,12 @@ impl Stop {
     /// The system's error if it has no file descriptors left.
     pub fn new() -> io::Result<Self> {
         let (cancel, wake) = (Cancel::new()?, bounded(1));
-        Ok(Self(Arc::new(Shared { stopping: AtomicU8::new(Stopping::No as u8), cancel, wake })))
+        Ok(Self(Arc::new(Shared {
+            stopping: AtomicU8::new(Stopping::No as u8),
+            cancel,
+            nudged: AtomicU8::new(0),
+            wake,
+        })))
     }
 
     /// Claim nothing more and let running agents finish.
@@ -74,6 +81,17 @@ impl Stop {
         &self.0.cancel
     }
 
+    /// Something has changed that a run looks at now and then: it is to look at once.
+    pub(crate) fn nudge(&self) {
+        self.0.nudged.store(1, Ordering::Release);
+        self.wake();
+    }
+
+    /// Whether somebody has nudged since this was last asked.
+    pub(crate) fn was_nudged(&self) -> bool {
+        self.0.nudged.swap(0, Ordering::AcqRel) == 1
+    }
+
     /// Gets a message whenever somebody asks for something.
     pub(crate) fn woken(&self) -> &Receiver<()> {
         &self.0.wake.1
@@ -81,6 +99,10 @@ impl Stop {
 
     fn raise(&self, stopping: Stopping) {
         self.0.stopping.fetch_max(stopping as u8, Ordering::AcqRel);
+        self.wake();
+    }
+
+    fn wake(&self) {
         // A full channel has a message that nobody has read yet, which does as well.
         let _ = self.0.wake.0.try_send(());
     }
@@ -90,6 +112,17 @@ impl Stop {
 mod tests {
     use super::*;
     use crate::cancel::Stage;
+
+    #[test]
+    fn a_nudge_wakes_once_and_stops_nothing() {
+        let stop = Stop::new().unwrap();
+        let told = || (stop.was_nudged(), stop.woken().try_recv().is_ok(), stop.stopping());
+        assert_eq!(told(), (false, false, Stopping::No));
+        stop.nudge();
+        stop.clone().nudge();
+        assert_eq!(told(), (true, true, Stopping::No));
+        assert_eq!(told(), (false, false, Stopping::No));
+    }
 
     #[test]
     fn each_way_to_stop_is_told_and_none_takes_back_a_firmer_one() {

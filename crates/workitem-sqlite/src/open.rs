@@ -57,7 +57,7 @@ impl SqliteStore {
     pub fn open(path: &Path) -> Result<Self, StoreError> {
         let name = path.display().to_string();
         let unreadable = |error: io::Error| match error.kind() {
-            io::ErrorKind::NotFound => StoreError::NoStore { path: path.to_owned() },
+            io::ErrorKind::NotFound => StoreError::NoStore { store: name.clone() },
             _ => medium(&name, "opening it", error),
         };
         let path = path.canonicalize().map_err(unreadable)?;

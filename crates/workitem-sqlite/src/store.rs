@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use workitem_store::{
-    Abandoned, AnyStep, AttemptRow, ClaimRequest, Claims, Control, HistoryRow, ItemQuery, ItemRow, Job,
-    JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store,
-    StoreError,
+    Abandoned, AnyStep, AttemptRow, Call, ClaimRequest, Claims, Control, HistoryRow, ItemQuery, ItemRow, Job,
+    JobCounts, JobId, JobLock, LetterRow, Listening, NewItem, NewJob, Outcome, Payload, Runner, Skipped,
+    Store, StoreError, engine,
 };
 use workitem_types::ItemId;
 
@@ -28,6 +28,14 @@ impl Store for SqliteStore {
 
     fn identity(&self) -> String {
         self.file_identity().to_owned()
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(engine::system_time())
+    }
+
+    fn is_shared(&self) -> bool {
+        false
     }
 
     fn create_job(&self, job: &NewJob) -> Result<Job, StoreError> {
@@ -103,6 +111,14 @@ impl Store for SqliteStore {
 
     fn abandoned(&self, job: JobId, limit: usize, _: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
         self.read("looking for abandoned items", |tx| claim::abandoned(tx, job, limit, self.path_name()))
+    }
+
+    fn finish(&self, job: JobId, _: DateTime<Utc>) -> Result<bool, StoreError> {
+        self.counts(job).map(|_| true)
+    }
+
+    fn listen(&self, _: Option<JobId>, _: Call) -> Result<Option<Box<dyn Listening>>, StoreError> {
+        Ok(None)
     }
 
     fn counts(&self, job: JobId) -> Result<JobCounts, StoreError> {

@@ -13,7 +13,9 @@
 #![allow(clippy::unwrap_used, reason = "they are tests")]
 
 mod claims;
+mod fleet;
 mod jobs;
+mod leases;
 mod letters;
 mod records;
 mod upkeep;
@@ -30,7 +32,9 @@ use crate::{
 };
 
 pub use claims::*;
+pub use fleet::*;
 pub use jobs::*;
+pub use leases::*;
 pub use letters::*;
 pub use records::*;
 pub use upkeep::*;
@@ -75,6 +79,12 @@ macro_rules! contract_tests {
                 recovery_interrupts_what_ran
                 recovery_gives_up_what_crashes_again_and_again
                 recovery_settles_stranded_failures
+                the_clock_gives_whole_microseconds
+                a_live_lease_keeps_its_items
+                a_lease_that_has_run_out_gives_up_its_items
+                a_claim_prolongs_the_lease_and_never_shortens_it
+                a_failure_is_stranded_when_its_agent_has_gone
+                two_recoveries_at_once_count_each_item_once
                 items_are_listed_in_pages
                 a_letter_is_listed_until_a_successor_completes
                 a_letter_has_one_living_successor
@@ -88,6 +98,8 @@ macro_rules! contract_tests {
                 output_that_no_attempt_refers_to_is_swept
                 what_a_job_that_is_gone_has_left_is_swept
                 a_compacted_store_holds_what_it_held
+                the_end_of_a_job_is_noted_once
+                who_listens_is_called
             );
         }
     };
@@ -133,6 +145,11 @@ pub(crate) fn claim(store: &dyn Store, job: &Job, limit: usize, now: i64) -> Vec
 
 pub(crate) fn claim_one(store: &dyn Store, job: &Job, now: i64) -> Leased<InProgress> {
     claim(store, job, 1, now).pop().expect("an item is due")
+}
+
+/// The agent of [`claim`] leaves: of a shared store this gives up what it has, of an embedded one that is given up anyway.
+pub(crate) fn leave(store: &dyn Store, job: &Job) {
+    store.renew(job.id, "agent-1", Duration::ZERO, at(0)).unwrap();
 }
 
 pub(crate) fn completed(leased: Leased<InProgress>, now: i64) -> AnyStep {

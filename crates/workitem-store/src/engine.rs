@@ -3,6 +3,8 @@
 //! These functions and [`Leased::grant`] are the trusted base: whoever calls them says that what they
 //! are given is on disk.
 
+use std::time::SystemTime;
+
 use chrono::{DateTime, Utc};
 use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 use workitem_typestate::{AgentStart, AnyWorkItem, InProgress, WorkItem, WrongState};
@@ -50,15 +52,35 @@ pub fn abandoned(store: &str, job: JobId, row: ItemRow, spawned: bool) -> Result
 
 /// What a step does to the counts of its job. `origin` is the letter the item was submitted anew for.
 pub fn count_step(counts: &mut JobCounts, step: &AnyStep, origin: Option<&ItemId>) {
-    let (from, to) = (step.from(), step.record().status.kind());
+    let CountChange { from, to, open_letters } = CountChange::of(step, origin);
     // Saturating: if the counts are damaged, it is for `verify` to say so.
     *counts.of(from) = counts.of(from).saturating_sub(1);
     *counts.of(to) += 1;
-    match (to, origin) {
-        (StatusKind::DeadLettered, None) => counts.open_letters += 1,
-        (StatusKind::Completed, Some(_)) => counts.open_letters = counts.open_letters.saturating_sub(1),
-        (StatusKind::DeadLettered, Some(_)) | (StatusKind::Completed, None) => {}
-        (StatusKind::Pending | StatusKind::InProgress | StatusKind::Failed, _) => {}
+    counts.open_letters = counts.open_letters.saturating_add_signed(open_letters);
+}
+
+/// What a step does to the counts of its job, for engines that add up changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CountChange {
+    /// There is one item less in this state.
+    pub from: StatusKind,
+    /// And one more in this.
+    pub to: StatusKind,
+    /// By how many there are more open letters.
+    pub open_letters: isize,
+}
+
+impl CountChange {
+    /// That of `step`. `origin` is the letter the item was submitted anew for.
+    pub fn of(step: &AnyStep, origin: Option<&ItemId>) -> Self {
+        let (from, to) = (step.from(), step.record().status.kind());
+        let open_letters = match (to, origin) {
+            (StatusKind::DeadLettered, None) => 1,
+            (StatusKind::Completed, Some(_)) => -1,
+            (StatusKind::DeadLettered, Some(_)) | (StatusKind::Completed, None) => 0,
+            (StatusKind::Pending | StatusKind::InProgress | StatusKind::Failed, _) => 0,
+        };
+        Self { from, to, open_letters }
     }
 }
 
@@ -73,6 +95,11 @@ pub fn history_rows(step: &AnyStep) -> impl Iterator<Item = HistoryRow> {
         at: event.at(),
         cause: step.cause().filter(|_| version == first),
     })
+}
+
+/// The system's clock, for stores that have no other: in whole microseconds.
+pub fn system_time() -> DateTime<Utc> {
+    whole_micros(SystemTime::now().into())
 }
 
 /// The id of the `n`-th successor of a letter.

@@ -1,7 +1,5 @@
 //! What can go wrong with a store.
 
-use std::path::PathBuf;
-
 use thiserror::Error;
 use workitem_types::ItemId;
 
@@ -28,7 +26,7 @@ pub enum StoreError {
         what: String,
     },
     /// The store was written by a newer program.
-    #[error("store {store} has schema version {found}, this program knows up to {known}")]
+    #[error("store {store} has schema version {found}, this program knows up to {known}: use a newer one")]
     NewerSchema {
         /// The store's path or address.
         store: String,
@@ -38,10 +36,16 @@ pub enum StoreError {
         known: i64,
     },
     /// There is no store there.
-    #[error("there is no store at {}", path.display())]
+    #[error("there is no store at {store}")]
     NoStore {
-        /// Where it was looked for.
-        path: PathBuf,
+        /// The path or address where it was looked for.
+        store: String,
+    },
+    /// The address of a store is not understood, or names what is not there on this machine.
+    #[error("the store's address is no good: {what}")]
+    BadAddress {
+        /// What was found, and what was expected. Never the password.
+        what: String,
     },
     /// There is no job of that name.
     #[error("there is no job `{name}` in store {store}")]

@@ -46,7 +46,7 @@
 //! | what a crash left | [`Store::lock_job`], then [`recover`] |
 //! | an audit | [`verify`] |
 //! | what is old, or belongs to nobody | [`Upkeep`] |
-//! | tests, and jobs that need no disk | [`MemoryStore`]; on disk is `SqliteStore` of `workitem-sqlite` |
+//! | tests, and jobs that need no disk | [`MemoryStore`]; on disk is `SqliteStore` of `workitem-sqlite`, on a server `PostgresStore` of `workitem-postgres` |
 //! | whoever writes an engine | [`engine`], and the suite |
 //!
 //! `workitem-orchestrator` has the loop already.
@@ -80,7 +80,8 @@ pub use payload::{MAX_PAYLOAD, Payload};
 pub use recover::{Recovered, recover};
 pub use rows::{Abandoned, AttemptRow, Claim, Claims, HistoryRow, ItemRow, LetterRow, Skipped};
 pub use store::{
-    ClaimRequest, ItemQuery, JobLock, MAX_ID, NewItem, NewJob, Outcome, Runner, Store, check_item,
+    Call, ClaimRequest, ItemQuery, JobLock, Listening, MAX_ID, NewItem, NewJob, Outcome, Runner, Store,
+    check_item,
 };
 pub use time::whole_micros;
 pub use upkeep::{Swept, Upkeep};

@@ -1,9 +1,11 @@
 //! A store that forgets everything when it is dropped: for tests, simulation, and jobs that need no disk.
 
+mod fleet;
 mod upkeep;
 
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Cursor, Read, Write};
+use std::mem;
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -11,11 +13,12 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 
-use crate::engine::{abandoned, claim_step, count_step, history_rows, successor_id};
+use self::fleet::Fleet;
+use crate::engine::{abandoned, claim_step, count_step, history_rows, successor_id, system_time};
 use crate::{
-    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Claim, ClaimRequest, Claims, Control,
-    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, NewItem, NewJob, Outcome,
-    Payload, Runner, Skipped, Store, StoreError, check_item, whole_micros,
+    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Call, Claim, ClaimRequest, Claims, Control,
+    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening, NewItem, NewJob,
+    Outcome, Payload, Runner, Skipped, Store, StoreError, check_item, whole_micros,
 };
 
 const NAME: &str = "in memory";
@@ -26,6 +29,8 @@ pub struct MemoryStore(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
+    /// Those who share it, if it is one to be shared.
+    fleet: Option<Fleet>,
     jobs: Mutex<Jobs>,
     blobs: Mutex<HashMap<BlobName, Arc<[u8]>>>,
 }
@@ -44,12 +49,16 @@ struct JobData {
     seq_of: HashMap<ItemId, u64>,
     skipped: BTreeMap<u64, Skipped>,
     runner: Option<Runner>,
+    /// Somebody has noted that no item will change any more.
+    finished: bool,
 }
 
 struct Item {
     row: ItemRow,
     payload: Payload,
     spawned: bool,
+    /// Who claimed it last.
+    agent: String,
     /// It is a dead letter that was dropped.
     dropped: bool,
     history: Vec<HistoryRow>,
@@ -57,9 +66,22 @@ struct Item {
 }
 
 impl MemoryStore {
-    /// An empty store.
+    /// An empty store, as an embedded one: one orchestrator runs a job.
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// An empty store on which several orchestrators may work on one job, by a clock of its own.
+    pub fn shared(clock: impl Fn() -> DateTime<Utc> + Send + Sync + 'static) -> Self {
+        let fleet = Some(Fleet::new(Arc::new(clock)));
+        Self(Arc::new(Shared { fleet, ..Shared::default() }))
+    }
+
+    /// Something about a job has changed that others want to know.
+    fn call(&self, job: JobId) {
+        if let Some(fleet) = &self.0.fleet {
+            fleet.call(job);
+        }
     }
 
     fn jobs(&self) -> MutexGuard<'_, Jobs> {
@@ -105,11 +127,13 @@ impl JobData {
             row,
             payload,
             spawned: false,
+            agent: String::new(),
             dropped: false,
             history: Vec::new(),
             attempts: Vec::new(),
         });
         self.counts.by_status.pending += 1;
+        self.finished = false;
     }
 
     /// Adds what is new of a batch, all of it or nothing.
@@ -183,6 +207,14 @@ impl Store for MemoryStore {
         format!("{}-{:p}", std::process::id(), Arc::as_ptr(&self.0))
     }
 
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.0.fleet.as_ref().map_or_else(system_time, |fleet| (fleet.clock)()))
+    }
+
+    fn is_shared(&self) -> bool {
+        self.0.fleet.is_some()
+    }
+
     fn create_job(&self, new: &NewJob) -> Result<Job, StoreError> {
         let mut jobs = self.jobs();
         let name = new.name.clone().unwrap_or_else(|| jobs.free_name());
@@ -201,6 +233,7 @@ impl Store for MemoryStore {
             seq_of: HashMap::new(),
             skipped: BTreeMap::new(),
             runner: None,
+            finished: false,
         };
         jobs.by_id.insert(id, data);
         Ok(job)
@@ -250,7 +283,10 @@ impl Store for MemoryStore {
         if !data.job.is_sealed() {
             return Err(StoreError::Submitting { job: data.job.name.clone() });
         }
-        data.add_new(items)
+        let added = data.add_new(items)?;
+        drop(jobs);
+        self.call(job);
+        Ok(added)
     }
 
     fn control(&self, job: JobId) -> Result<Control, StoreError> {
@@ -259,6 +295,7 @@ impl Store for MemoryStore {
 
     fn set_control(&self, job: JobId, control: Control) -> Result<(), StoreError> {
         self.jobs().get(job)?.control = control;
+        self.call(job);
         Ok(())
     }
 
@@ -281,12 +318,17 @@ impl Store for MemoryStore {
             None => {
                 data.job.digest = Some(digest.to_owned());
                 data.job.input_items = data.items.len() as u64;
+                drop(jobs);
+                self.call(job);
                 Ok(())
             }
         }
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {
+        if let Some(fleet) = &self.0.fleet {
+            fleet.prolong(request.job, request.agent, request.lease);
+        }
         let mut jobs = self.jobs();
         let data = jobs.get(request.job)?;
         let claimable = |item: &&Item| data.job.is_sealed() && item.row.record.status.needs_processing();
@@ -304,7 +346,8 @@ impl Store for MemoryStore {
             let payload = item.payload.clone();
             let step = claim_step(NAME, request.job, &item.row, request.agent, now)?.seal();
             data.write(&step);
-            data.item_mut(seq).expect("the item was just listed").spawned = nth < request.spawning;
+            let item = data.item_mut(seq).expect("the item was just listed");
+            (item.spawned, item.agent) = (nth < request.spawning, request.agent.to_owned());
             claims.push(Claim { leased: step.durable(), payload });
         }
         Ok(Claims { claims, next_due })
@@ -318,17 +361,34 @@ impl Store for MemoryStore {
         steps.iter().map(|step| Ok(jobs.get(step.token().job())?.write(step))).collect()
     }
 
-    fn renew(&self, _: JobId, _: &str, _: Duration, _: DateTime<Utc>) -> Result<(), StoreError> {
+    fn renew(&self, job: JobId, agent: &str, lease: Duration, _: DateTime<Utc>) -> Result<(), StoreError> {
+        if let Some(fleet) = &self.0.fleet {
+            fleet.renew(job, agent, lease);
+        }
         Ok(())
     }
 
     fn abandoned(&self, job: JobId, limit: usize, _: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
         let mut jobs = self.jobs();
+        let is_held =
+            |item: &Item| self.0.fleet.as_ref().is_some_and(|fleet| fleet.is_there(job, &item.agent));
         let rows = jobs.get(job)?.items.iter().filter(|item| {
             let kind = item.row.record.status.kind();
-            kind == StatusKind::InProgress || kind == StatusKind::Failed
+            (kind == StatusKind::InProgress || kind == StatusKind::Failed) && !is_held(item)
         });
         rows.take(limit).map(|item| abandoned(NAME, job, item.row.clone(), item.spawned)).collect()
+    }
+
+    fn finish(&self, job: JobId, _: DateTime<Utc>) -> Result<bool, StoreError> {
+        let was_noted = mem::replace(&mut self.jobs().get(job)?.finished, true);
+        if !was_noted {
+            self.call(job);
+        }
+        Ok(!was_noted || self.0.fleet.is_none())
+    }
+
+    fn listen(&self, job: Option<JobId>, call: Call) -> Result<Option<Box<dyn Listening>>, StoreError> {
+        Ok(self.0.fleet.as_ref().map(|fleet| fleet.listen(job, call)))
     }
 
     fn counts(&self, job: JobId) -> Result<JobCounts, StoreError> {
@@ -402,6 +462,8 @@ impl Store for MemoryStore {
             data.add(id.clone(), payload, Some(origin));
             made.push(id);
         }
+        drop(jobs);
+        self.call(job);
         Ok(made)
     }
 

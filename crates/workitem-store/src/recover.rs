@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use workitem_typestate::{AgentFailed, Failed, Interrupt, MoveToDeadLetter, RetryPolicy, WorkItem};
 
-use crate::{Abandoned, AnyStep, Cause, JobId, Leased, SettledLease, Store, StoreError};
+use crate::{Abandoned, AnyStep, Cause, JobId, Leased, Outcome, SettledLease, Store, StoreError};
 
 /// Items recovered in one transaction.
 const PAGE: usize = 1_000;
@@ -24,7 +24,8 @@ pub struct Recovered {
 /// down with it must not do so for ever.
 ///
 /// The agents of these items must be gone: for an embedded store the caller holds the job's lock and has
-/// ended what outlived its orchestrator.
+/// ended what outlived its orchestrator. For a shared one their leases have run out; several may recover at
+/// the same time, and each item is recovered and counted by one of them.
 ///
 /// # Errors
 ///
@@ -37,37 +38,55 @@ pub fn recover(
     now: DateTime<Utc>,
 ) -> Result<Recovered, StoreError> {
     let mut recovered = Recovered::default();
+    let mut was_beaten = false;
     loop {
         let page = store.abandoned(job, PAGE, now)?;
         if page.is_empty() {
             return Ok(recovered);
         }
-        let steps: Vec<AnyStep> = page
-            .into_iter()
-            .map(|abandoned| match abandoned {
-                Abandoned::Running { leased, spawned: true, crashes } if crashes >= max_crashes => {
-                    recovered.given_up += 1;
-                    let crashes = crashes + 1;
-                    let error = format!("its orchestrator or host went away {crashes} times while it ran");
-                    leased
-                        .step(AgentFailed { error }, now)
-                        .because(Cause::CrashLimit { crashes })
-                        .crashed()
-                        .then(MoveToDeadLetter, now)
-                        .seal()
-                }
-                Abandoned::Running { leased, spawned, crashes: _ } => {
-                    recovered.interrupted += 1;
-                    let step = leased.step(Interrupt, now).because(Cause::Crash);
-                    if spawned { step.crashed().seal() } else { step.seal() }
-                }
-                Abandoned::Stranded(leased) => {
-                    recovered.settled += 1;
-                    settle_stranded(leased, &retry, now)
-                }
-            })
-            .collect();
-        store.record(&steps)?;
+        let (steps, tallies): (Vec<AnyStep>, Vec<Tally>) =
+            page.into_iter().map(|abandoned| due(abandoned, max_crashes, retry, now)).unzip();
+        let outcomes = store.record(&steps)?;
+        for (tally, outcome) in tallies.into_iter().zip(&outcomes) {
+            if *outcome == Outcome::Recorded {
+                *tally(&mut recovered) += 1;
+            }
+        }
+        // Somebody else was quicker with all of them, twice: the rest is in good hands.
+        let is_beaten = !outcomes.contains(&Outcome::Recorded);
+        if is_beaten && was_beaten {
+            return Ok(recovered);
+        }
+        was_beaten = is_beaten;
+    }
+}
+
+/// Under what a step is counted.
+type Tally = fn(&mut Recovered) -> &mut usize;
+
+/// What becomes of an abandoned item.
+fn due(
+    abandoned: Abandoned,
+    max_crashes: usize,
+    retry: &dyn Fn(&WorkItem<Failed>) -> bool,
+    now: DateTime<Utc>,
+) -> (AnyStep, Tally) {
+    match abandoned {
+        Abandoned::Running { leased, spawned: true, crashes } if crashes >= max_crashes => {
+            let crashes = crashes + 1;
+            let error = format!("its orchestrator or host went away {crashes} times while it ran");
+            let failed =
+                leased.step(AgentFailed { error }, now).because(Cause::CrashLimit { crashes }).crashed();
+            (failed.then(MoveToDeadLetter, now).seal(), |recovered| &mut recovered.given_up)
+        }
+        Abandoned::Running { leased, spawned, crashes: _ } => {
+            let step = leased.step(Interrupt, now).because(Cause::Crash);
+            let step = if spawned { step.crashed().seal() } else { step.seal() };
+            (step, |recovered| &mut recovered.interrupted)
+        }
+        Abandoned::Stranded(leased) => {
+            (settle_stranded(leased, &retry, now), |recovered| &mut recovered.settled)
+        }
     }
 }
 

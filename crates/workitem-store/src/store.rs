@@ -34,6 +34,18 @@ pub trait Store: Blobs + Upkeep {
     /// The same for every process that opens this store, and different for every other store of this machine.
     fn identity(&self) -> String;
 
+    /// The clock by which this store's items are due, in whole microseconds. Embedded stores: the system's. Shared ones:
+    /// the server's, which is one for all machines.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn now(&self) -> Result<DateTime<Utc>, StoreError>;
+
+    /// Whether several orchestrators may work on one job at the same time. Then a worker's lease says that it is there,
+    /// and not the job's lock.
+    fn is_shared(&self) -> bool;
+
     /// Makes a job. It is *submitting* until it is sealed. Without a name it is called `job-N`.
     ///
     /// # Errors
@@ -122,7 +134,8 @@ pub trait Store: Blobs + Upkeep {
     /// [`StoreError::NoJob`].
     fn set_control(&self, job: JobId, control: Control) -> Result<(), StoreError>;
 
-    /// Hands out due items of a sealed job: Pending → `InProgress`, earliest due first, then in input order.
+    /// Hands out due items of a sealed job: Pending → `InProgress`, earliest due first, then in input order. Shared stores
+    /// begin the agent's lease, or prolong it, in the same transaction.
     ///
     /// # Errors
     ///
@@ -137,8 +150,9 @@ pub trait Store: Blobs + Upkeep {
     /// See [`Store`]. No step was written then, and all stay with the caller.
     fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError>;
 
-    /// Keeps every lease of `agent` alive for `lease` from `now`. Embedded stores have no leases: there
-    /// the job's lock plays that part.
+    /// Keeps all that `agent` has of the job for `lease` from now on, by the store's own clock. A lease of nothing ends it:
+    /// whoever leaves says so, and what it has left is given up at once. Embedded stores have no leases: there the job's
+    /// lock plays that part.
     ///
     /// # Errors
     ///
@@ -146,12 +160,30 @@ pub trait Store: Blobs + Upkeep {
     fn renew(&self, job: JobId, agent: &str, lease: Duration, now: DateTime<Utc>) -> Result<(), StoreError>;
 
     /// Up to `limit` items that nobody works on. Embedded stores: everything that is in progress or
-    /// failed, so the caller must hold the job's lock. Shared stores: those whose lease ran out.
+    /// failed, so the caller must hold the job's lock. Shared stores: those of it whose agent's lease has run out, by the
+    /// store's own clock, or was ended.
     ///
     /// # Errors
     ///
     /// See [`Store`].
     fn abandoned(&self, job: JobId, limit: usize, now: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError>;
+
+    /// Notes that no item of the job will change any more, and says whether nobody has noted that before: of all who find
+    /// a job finished, one is the first. Embedded stores have one orchestrator a job, and it is the first each time.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::NoJob`].
+    fn finish(&self, job: JobId, now: DateTime<Utc>) -> Result<bool, StoreError>;
+
+    /// Has `call` called soon after something about the job, or any job, has changed that whoever works on it wants to know: what is
+    /// wanted of it, items to claim, its end. A call can be lost, so look now and then. Ends when what is returned is
+    /// dropped; nothing is returned by stores that never call, as embedded ones: there looking often costs little.
+    ///
+    /// # Errors
+    ///
+    /// See [`Store`].
+    fn listen(&self, job: Option<JobId>, call: Call) -> Result<Option<Box<dyn Listening>>, StoreError>;
 
     /// How far the job is.
     ///
@@ -252,6 +284,12 @@ pub trait Store: Blobs + Upkeep {
 
 /// Held while a process runs a job; dropping it lets go.
 pub trait JobLock: Send + Sync {}
+
+/// What a store calls when something has changed, from any thread.
+pub type Call = Box<dyn Fn() + Send + Sync>;
+
+/// Held while a store calls; dropping it ends that.
+pub trait Listening: Send {}
 
 /// Who runs a job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -5,6 +5,12 @@ use workitem_store::{MemoryStore, Store};
 
 workitem_store::contract_tests!(|| Box::new(MemoryStore::new()));
 
+mod shared {
+    use super::MemoryStore;
+
+    workitem_store::contract_tests!(|| Box::new(MemoryStore::shared(|| chrono::Utc::now())));
+}
+
 #[test]
 fn two_stores_are_two_and_a_clone_is_the_same() {
     let (one, other) = (MemoryStore::new(), MemoryStore::new());

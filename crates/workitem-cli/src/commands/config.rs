@@ -40,7 +40,7 @@ pub fn config(place: &Place, config: &Config, as_json: bool) -> Result<Exit, Err
 /// What an option's value is, who says so, and where.
 fn said(place: &Place, config: &Config, key: String) -> (String, String, SaidBy, Option<usize>) {
     if key == "store" && matches!(place.said_by, SaidBy::Flag | SaidBy::Environment) {
-        return (key, place.path.display().to_string(), place.said_by, None);
+        return (key, place.shown(), place.said_by, None);
     }
     if let Some(Said { values, line }) = config.said.get(&key) {
         return (key, values.join(", "), SaidBy::File, Some(*line));

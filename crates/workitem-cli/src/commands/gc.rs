@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
 use workitem_orchestrator::{Options, now};
-use workitem_store::{Job, JobCounts, JobId, Store, StoreError, Swept};
+use workitem_store::{Job, JobCounts, JobId, Runner, Store, StoreError, Swept};
 
 use super::{Place, print_line};
 use crate::args::GcArgs;
@@ -98,11 +98,12 @@ impl Work<'_> {
 
     /// Whether a job may be removed, as far as can be told without its lock.
     fn look(&self, job: &Job, counts: &JobCounts) -> Result<Result<(), Stays>, StoreError> {
-        if let Some(runner) = self.store.running(job)? {
-            let busy = StoreError::Busy { job: job.name.clone(), by: runner.to_string() };
-            return Ok(Err(Stays::Running(busy)));
-        }
-        Ok(self.judge(job, counts))
+        Ok(self.is_free(job)?.and_then(|()| self.judge(job, counts)))
+    }
+
+    fn is_free(&self, job: &Job) -> Result<Result<(), Stays>, StoreError> {
+        let busy = |runner: Runner| StoreError::Busy { job: job.name.clone(), by: runner.to_string() };
+        Ok(self.store.running(job)?.map_or(Ok(()), |runner| Err(Stays::Running(busy(runner)))))
     }
 
     fn judge(&self, job: &Job, counts: &JobCounts) -> Result<(), Stays> {
@@ -129,6 +130,10 @@ impl Work<'_> {
                 self.tell_removed(job, &counts, changed, bytes);
             }
             return Ok(may_go);
+        }
+        // Others may work on it without its lock, where a store is shared.
+        if let Err(stays) = self.is_free(job)? {
+            return Ok(Err(stays));
         }
         let orchestrator = match lock(self.store, &job.name) {
             Err(busy @ StoreError::Busy { .. }) => return Ok(Err(Stays::Running(busy))),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use workitem_orchestrator::now;
-use workitem_store::{ItemQuery, ItemRow, Job, JobId, Runner, Store};
+use workitem_store::{ItemQuery, ItemRow, Job, JobId, Runner, Store, StoreError};
 use workitem_types::{ItemId, StatusKind};
 
 use super::{job_or_last, print_line, print_lines};
@@ -197,6 +197,10 @@ fn check_input(store: &dyn Store, job: &Job) -> Result<Option<String>, Error> {
 
 pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Error> {
     let job: Job = store.job(name)?;
+    // Who works on it without its lock, as others may where a store is shared.
+    if let Some(runner) = store.running(&job)? {
+        return Err(StoreError::Busy { job: job.name, by: runner.to_string() }.into());
+    }
     // Held to the end: what a run changes meanwhile would look like a problem.
     let settled_before = store.counts(job.id).map_or(0, |counts| counts.settled());
     let _lock =

@@ -48,7 +48,7 @@ pub fn map(place: &Place, args: &MapArgs, defaults: &RunArgs) -> Result<Exit, Er
     let store = place.create()?;
     let interrupted =
         Error::interrupted("interrupted while storing the input").next("run the same `workitem map` again");
-    let listener = listen(&interrupted, &args.run)?;
+    let listener = listen(&interrupted, args.run.json)?;
     if args.from.file().is_none() && stdin().is_terminal() && !args.run.quiet {
         tell!("reading items from the terminal, one a line; end with Ctrl-D");
     }
@@ -145,7 +145,7 @@ fn take_up(place: &Place, orchestrator: &Orchestrator, args: &RunArgs) -> Result
 
 /// Takes a job's lock and runs what is left of it.
 pub fn run_job(place: &Place, store: &Arc<dyn Store>, job: &Job, args: &RunArgs) -> Result<Exit, Error> {
-    let listener = listen(&Error::interrupted("interrupted"), args)?;
+    let listener = listen(&Error::interrupted("interrupted"), args.json)?;
     let mut orchestrator = lock(store, &job.name)?;
     take_up(place, &orchestrator, args)?;
     run_with(place, store, &mut orchestrator, args, &listener)
@@ -196,6 +196,10 @@ fn run_once(
     let ran = orchestrator.run(&agent, &run.options(), &stop, &mut reporter);
     let printed = reporter.finish(ran.as_ref().ok());
     let summary = ran?;
+    if summary.rule.is_some() && store.is_shared() {
+        // Nor do others go on.
+        store.set_control(job.id, Control::Pause)?;
+    }
     match printed {
         // What is not printed is in the store; what is not done can be resumed.
         Err(error) if error.is_unread() => {
@@ -218,14 +222,14 @@ fn run_once(
     }))
 }
 
-fn listen(interrupted: &Error, args: &RunArgs) -> Result<Listener, Error> {
+pub fn listen(interrupted: &Error, as_json: bool) -> Result<Listener, Error> {
     let interrupted =
-        if args.json { interrupted.to_json().to_string() } else { format!("workitem: {interrupted}") };
+        if as_json { interrupted.to_json().to_string() } else { format!("workitem: {interrupted}") };
     Listener::start(interrupted)
         .map_err(|error| Error::limits(format!("failed to listen for signals: {error}")))
 }
 
-fn template_of(command: &[String]) -> Result<Template, Error> {
+pub fn template_of(command: &[String]) -> Result<Template, Error> {
     Template::parse(command.iter().map(Into::into).collect()).map_err(|error| Error::usage(error.to_string()))
 }
 

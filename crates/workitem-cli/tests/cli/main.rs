@@ -20,4 +20,5 @@ mod store;
 mod torture;
 mod usage;
 mod verify;
+mod worker;
 mod workshop;

@@ -115,13 +115,15 @@ impl ItemFile {
     }
 }
 
-/// Removes the item files of runs whose `WORKITEM_RUN` starts with `prefix`, none of which has agents any more. What
-/// cannot be removed only takes up room.
-pub(crate) fn remove_item_files(folder: &Path, prefix: &str) {
+/// Removes the item files of runs whose `WORKITEM_RUN` starts with `prefix`, but for those whose process, which comes
+/// next in it, `lives`: they may have agents. What cannot be removed only takes up room.
+pub(crate) fn remove_item_files(folder: &Path, prefix: &str, lives: impl Fn(u32) -> bool) {
     let prefix = format!("workitem-{prefix}");
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
-        if name.to_str().is_some_and(|name| name.starts_with(&prefix)) {
+        let run = name.to_str().and_then(|name| name.strip_prefix(&prefix));
+        let process = run.map(|run| run.split('-').next().unwrap_or_default().parse());
+        if process.is_some_and(|process| !process.is_ok_and(&lives)) {
             let _ = fs::remove_file(entry.path());
         }
     }
@@ -151,11 +153,12 @@ mod tests {
     #[test]
     fn only_what_a_dead_run_has_left_is_removed() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["workitem-1-2-3-a.json", "workitem-1-3-3-a.json", "other-1-2-3.json"] {
+        let names =
+            ["workitem-1-2-3-a.json", "workitem-1-2-4-a.json", "workitem-1-3-3-a.json", "other-1-2-3.json"];
+        for name in names {
             fs::write(folder.path().join(name), "").unwrap();
         }
-        remove_item_files(folder.path(), "1-2-");
-        let left = ["workitem-1-2-3-a.json", "workitem-1-3-3-a.json", "other-1-2-3.json"];
-        assert_eq!(left.map(|name| folder.path().join(name).exists()), [false, true, true]);
+        remove_item_files(folder.path(), "1-2-", |process| process == 4);
+        assert_eq!(names.map(|name| folder.path().join(name).exists()), [false, true, true, true]);
     }
 }

@@ -10,7 +10,8 @@
 use std::collections::HashSet;
 use std::fs;
 
-use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group};
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, getpid, kill_process, kill_process_group, test_kill_process};
 
 /// A process as `/proc` shows it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,6 +64,13 @@ impl Process {
     const fn identity(&self) -> (Pid, u64) {
         (self.pid, self.started)
     }
+}
+
+/// Whether there is such a process.
+pub(crate) fn is_alive(process: u32) -> bool {
+    let pid = i32::try_from(process).ok().and_then(Pid::from_raw);
+    // Of another user's it is not told, but it is there.
+    pid.is_some_and(|pid| !matches!(test_kill_process(pid), Err(Errno::SRCH)))
 }
 
 /// Sends a signal to a process, if it is still there and may be signalled.

@@ -40,6 +40,7 @@ use workitem_store::{AttemptOutput, BlobName, Cause, StreamKind};
 use workitem_types::{AgentResult, ItemId};
 
 pub(crate) use self::environment::remove_item_files;
+pub(crate) use self::family::is_alive;
 use self::field::text_of;
 pub use self::field::{BadPath, FieldPath, NoField};
 pub(crate) use self::orphans::end_orphans;

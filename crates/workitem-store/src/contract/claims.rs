@@ -6,7 +6,8 @@ use workitem_types::{StatusKind, WorkItemEvent, WorkItemStatus};
 use workitem_typestate::{AgentFailed, Failed, Interrupt, WorkItem};
 
 use super::{
-    assert_sound, at, claim, claim_one, completed, counts, job_of, numbered, open_job, record, retried, tally,
+    assert_sound, at, claim, claim_one, completed, counts, job_of, leave, numbered, open_job, record,
+    retried, tally,
 };
 use crate::{Cause, ClaimRequest, ItemQuery, Outcome, Recovered, Store, StoreExt, recover};
 
@@ -115,6 +116,7 @@ pub fn recovery_interrupts_what_ran(store: &dyn Store) {
     let job = job_of(store, 4);
     let request = ClaimRequest { spawning: 1, ..ClaimRequest::new(job.id, "agent-1", 3, at(1)) };
     let claims = store.claim(&request).unwrap().claims;
+    leave(store, &job);
     let recovered = recover_all(store, job.id, 10, false);
     assert_eq!(recovered, Recovered { interrupted: 3, ..Recovered::default() });
     assert_eq!(tally(store, &job), (4, 0, 0, 0, 0));
@@ -133,9 +135,11 @@ pub fn recovery_gives_up_what_crashes_again_and_again(store: &dyn Store) {
     let job = job_of(store, 1);
     for _ in 0..2 {
         let _ = claim_one(store, &job, 1);
+        leave(store, &job);
         assert_eq!(recover_all(store, job.id, 2, true).interrupted, 1);
     }
     let _ = claim_one(store, &job, 1);
+    leave(store, &job);
     assert_eq!(recover_all(store, job.id, 2, true), Recovered { given_up: 1, ..Recovered::default() });
     let row = &rows(store, &job)[0];
     assert_eq!((row.record.status.kind(), row.crashes), (StatusKind::DeadLettered, 3));
@@ -154,6 +158,7 @@ pub fn recovery_settles_stranded_failures(store: &dyn Store) {
         assert_eq!(failed.item().retry_count(), 1);
     }
     assert_eq!(tally(store, &job), (0, 0, 0, 2, 0));
+    leave(store, &job);
     let first_only = |item: &WorkItem<Failed>| item.id().as_str() == "1";
     let recovered = recover(store, job.id, 10, &first_only, at(9)).unwrap();
     assert_eq!(recovered, Recovered { settled: 2, ..Recovered::default() });

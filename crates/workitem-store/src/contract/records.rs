@@ -6,7 +6,9 @@ use chrono::TimeDelta;
 use workitem_types::{WorkItemRecord, WorkItemStatus};
 use workitem_typestate::{AgentFailed, Interrupt, Retry};
 
-use super::{assert_sound, at, claim, claim_one, completed, counts, dead, job_of, record, retried, tally};
+use super::{
+    assert_sound, at, claim, claim_one, completed, counts, dead, job_of, leave, record, retried, tally,
+};
 use crate::{
     AttemptOutput, BlobName, Captured, Cause, ItemQuery, Kept, Outcome, Store, StoreError, StoreExt,
     StreamKind,
@@ -48,6 +50,7 @@ pub fn a_commit_gives_the_next_state(store: &dyn Store) {
 pub fn a_stale_token_changes_nothing(store: &dyn Store) {
     let job = job_of(store, 1);
     let late = claim_one(store, &job, 1);
+    leave(store, &job);
     crate::recover(store, job.id, 10, &|_| true, at(2)).unwrap();
     let current = claim_one(store, &job, 3);
     let before = store.history(job.id, 1..=1).unwrap();
@@ -80,6 +83,7 @@ pub fn a_step_sent_again_is_recorded_once(store: &dyn Store) {
 pub fn a_batch_keeps_the_good_beside_the_stale(store: &dyn Store) {
     let job = job_of(store, 3);
     let stale = claim_one(store, &job, 1);
+    leave(store, &job);
     crate::recover(store, job.id, 10, &|_| true, at(2)).unwrap();
     let mut claims = claim(store, &job, 3, 3).into_iter();
     let _held = claims.next().unwrap();

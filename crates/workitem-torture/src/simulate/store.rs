@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use workitem_store::{
-    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, ClaimRequest, Claims, Control, HistoryRow,
-    ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, MemoryStore, NewItem, NewJob, Outcome,
-    Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
+    Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Call, ClaimRequest, Claims, Control,
+    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening, MemoryStore,
+    NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
 };
 use workitem_types::ItemId;
 
@@ -70,6 +70,14 @@ impl Store for BadDay {
 
     fn identity(&self) -> String {
         "simulated".to_owned()
+    }
+
+    fn now(&self) -> Result<DateTime<Utc>, StoreError> {
+        Ok(self.shared.lock().now())
+    }
+
+    fn is_shared(&self) -> bool {
+        self.memory.is_shared()
     }
 
     fn job(&self, name: &str) -> Result<Job, StoreError> {
@@ -141,6 +149,8 @@ impl Store for BadDay {
     }
 
     as_it_is! {
+        finish(&self, job: JobId, now: DateTime<Utc>) -> bool;
+        listen(&self, job: Option<JobId>, call: Call) -> Option<Box<dyn Listening>>;
         create_job(&self, job: &NewJob) -> Job;
         jobs(&self) -> Vec<Job>;
         delete_job(&self, job: JobId) -> ();

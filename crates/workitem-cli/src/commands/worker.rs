@@ -1,0 +1,316 @@
+//! Working on jobs as they come, beside others.
+
+use std::collections::{BTreeSet, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, bounded};
+use serde_json::json;
+use workitem_orchestrator::{Options, Orchestrator, ProcessAgent, RunError, Stopping, Summary};
+use workitem_store::{Control, Job, JobCounts, Listening, Store, StoreError};
+
+use super::Place;
+use super::map::{listen, template_of};
+use crate::args::WorkerArgs;
+use crate::durations::short;
+use crate::error::Error;
+use crate::exit::Exit;
+use crate::metrics::{Metrics, Watch};
+use crate::signals::Listener;
+use crate::spec::Spec;
+use crate::text::{plural, quoted};
+
+/// How long to wait before looking for work again: at first, and at most where the store does not call.
+const LOOK: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
+/// The same at most where it does: a call can be lost.
+const CALLED: Duration = Duration::from_secs(10);
+/// How long to wait before a store that has failed is opened again: at first, and at most.
+const AGAIN: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How often to look whether somebody wants the worker to end, while it waits.
+const TICK: Duration = Duration::from_millis(100);
+
+/// Works until told to stop, or until all is done.
+pub fn worker(place: &Place, args: &WorkerArgs) -> Result<Exit, Error> {
+    let listener = listen(&Error::interrupted("interrupted"), args.json)?;
+    listener.run();
+    let metrics = Metrics::default();
+    if let Some(address) = args.metrics {
+        let bound = metrics.serve(address).map_err(|error| {
+            let what = format!("cannot answer at {address}: {error}");
+            Error::usage(what).next("name another address by --metrics")
+        })?;
+        tell(
+            args,
+            &format!("answers at http://{bound}/metrics and /health"),
+            || json!({ "event": "answers", "address": bound.to_string() }),
+        );
+    }
+    let mut worker =
+        Worker { place, args, listener, metrics, worked_on: BTreeSet::new(), told: HashSet::new() };
+    // What is wrong from the start is for whoever starts it; what goes wrong later may pass.
+    let mut store = place.open()?;
+    let mut pause = AGAIN.0;
+    loop {
+        let failed = match worker.work(&store) {
+            Ok(exit) => return Ok(exit),
+            Err(Trouble::Lasting(error)) => return Err(error),
+            Err(Trouble::Passing(error)) => error,
+        };
+        if worker.metrics.is_well() {
+            pause = AGAIN.0;
+        }
+        worker.metrics.failed(&failed.to_string());
+        loop {
+            let again = short(pause);
+            tell(
+                args,
+                &format!("{failed}; again in {again}"),
+                || json!({ "event": "store_failed", "error": failed.to_string(), "again_in": pause.as_secs_f64() }),
+            );
+            if worker.rest(pause, None) {
+                return Ok(worker.stopped());
+            }
+            pause = (2 * pause).min(AGAIN.1);
+            match place.open() {
+                Ok(opened) => {
+                    store = opened;
+                    break;
+                }
+                // Its exit code is that of a store that failed; all others are mistakes.
+                Err(error) if error.exit == Exit::Store => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// What went wrong.
+enum Trouble {
+    /// It may be over by the next time.
+    Passing(StoreError),
+    Lasting(Error),
+}
+
+impl From<StoreError> for Trouble {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Engine { .. } => Self::Passing(error),
+            error => Self::Lasting(error.into()),
+        }
+    }
+}
+
+struct Worker<'a> {
+    place: &'a Place,
+    args: &'a WorkerArgs,
+    listener: Listener,
+    metrics: Metrics,
+    /// Jobs whose end decides the exit code.
+    worked_on: BTreeSet<String>,
+    /// What need not be told again.
+    told: HashSet<String>,
+}
+
+impl Worker<'_> {
+    /// Works as long as the store answers.
+    fn work(&mut self, store: &Arc<dyn Store>) -> Result<Exit, Trouble> {
+        let (call, calls) = bounded(1);
+        let call = Box::new(move || {
+            // A full channel has a call that nobody has heard yet, which does as well.
+            let _ = call.try_send(());
+        });
+        let listening: Option<Box<dyn Listening>> = store.listen(None, call)?;
+        let longest = if listening.is_some() { CALLED } else { LOOK.1 };
+        let mut pause = LOOK.0;
+        loop {
+            let jobs = self.jobs(store)?;
+            let mut has_worked = false;
+            for job in &jobs {
+                if self.is_stopping() {
+                    return Ok(self.stopped());
+                }
+                has_worked |= self.take_up(store, job)?;
+            }
+            self.metrics.answered();
+            if self.args.until_done
+                && let Some(exit) = self.done(store)?
+            {
+                return Ok(exit);
+            }
+            pause = if has_worked { LOOK.0 } else { (2 * pause).min(longest) };
+            if !has_worked && self.rest(pause, Some(&calls)) || self.is_stopping() {
+                return Ok(self.stopped());
+            }
+        }
+    }
+
+    /// The jobs to work on, oldest first.
+    fn jobs(&self, store: &Arc<dyn Store>) -> Result<Vec<Job>, StoreError> {
+        if self.args.only.is_empty() {
+            return store.jobs();
+        }
+        self.args.only.iter().map(|name| store.job(name)).collect()
+    }
+
+    /// Works on what is due of a job; whether there was anything.
+    fn take_up(&mut self, store: &Arc<dyn Store>, job: &Job) -> Result<bool, Trouble> {
+        let counts = match store.counts(job.id) {
+            Err(StoreError::NoJob { .. }) if self.args.only.is_empty() => return Ok(false),
+            counts => counts?,
+        };
+        self.metrics.job(&job.name, &counts);
+        if !job.is_sealed() || counts.is_finished() || store.control(job.id)? != Control::Run {
+            return Ok(false);
+        }
+        let (spec, agent) = match self.agent(job) {
+            Ok(made) => made,
+            Err(why) => {
+                let what = format!("cannot work on job `{}`: {why}", job.name);
+                if self.told.insert(what.clone()) {
+                    let event = json!({ "event": "passed_over", "job": job.name, "error": why.to_string() });
+                    tell(self.args, &what, || event);
+                }
+                return if self.args.only.is_empty() { Ok(false) } else { Err(Trouble::Lasting(why)) };
+            }
+        };
+        let options = self.options(&spec);
+        self.metrics.slots(options.parallelism.get());
+        let mut orchestrator = match Orchestrator::join(store.clone(), job.clone()) {
+            // Somebody else runs it, or it is gone.
+            Err(StoreError::Busy { .. } | StoreError::NoJob { .. }) => return Ok(false),
+            joined => joined?,
+        };
+        let stop = self
+            .listener
+            .next_run()
+            .map_err(|error| Trouble::Lasting(Error::system(format!("failed to make a pipe: {error}"))))?;
+        let mut watch = Watch { metrics: &self.metrics, job: &job.name };
+        let ran = orchestrator.run(&agent, &options, &stop, &mut watch);
+        drop(watch);
+        let summary = match ran {
+            Ok(summary) => summary,
+            Err(RunError::Store(StoreError::NoJob { .. }) | RunError::Submitting { .. }) => return Ok(false),
+            Err(RunError::Store(error)) => return Err(error.into()),
+            Err(error) => return Err(Trouble::Lasting(error.into())),
+        };
+        self.metrics.job(&job.name, &summary.counts);
+        self.sum_up(store, job, &summary)
+    }
+
+    /// Tells what was done, and sees to it that a rule that has fired holds for all.
+    fn sum_up(&mut self, store: &Arc<dyn Store>, job: &Job, summary: &Summary) -> Result<bool, Trouble> {
+        let Summary { completed, failures, interrupted, took, .. } = *summary;
+        let attempts = completed + failures + interrupted;
+        if attempts > 0 {
+            self.worked_on.insert(job.name.clone());
+            let mut parts = vec![format!("{completed} completed")];
+            parts.extend((failures > 0).then(|| plural(failures, "failed attempt", "failed attempts")));
+            parts.extend((interrupted > 0).then(|| format!("{interrupted} put back")));
+            tell(self.args, &format!("{}: {} in {}", job.name, parts.join(", "), short(took)), || {
+                json!({
+                    "event": "worked", "job": job.name, "completed": completed, "failures": failures,
+                    "interrupted": interrupted, "seconds": took.as_secs_f64(),
+                })
+            });
+        }
+        if let Some(rule) = summary.rule {
+            store.set_control(job.id, Control::Pause)?;
+            let next = format!("workitem unpause {}{}", quoted(&job.name), self.place.flag());
+            tell(
+                self.args,
+                &format!("{}: paused: {rule}\n  go on with: {next}", job.name),
+                || json!({ "event": "paused", "job": job.name, "rule": rule.to_string(), "next": next }),
+            );
+        }
+        if summary.finished && attempts > 0 {
+            tell(self.args, &format!("{}: finished: {}", job.name, ends(&summary.counts)), || {
+                json!({ "event": "finished", "job": job.name, "completed": summary.counts.by_status.completed,
+                    "dead_lettered": summary.counts.by_status.dead_lettered })
+            });
+        }
+        Ok(attempts > 0)
+    }
+
+    /// Runs the job's command, as `resume` on this machine would.
+    fn agent(&self, job: &Job) -> Result<(Spec, ProcessAgent), Error> {
+        let spec = Spec::of(job)?;
+        let variables = spec.variables(&self.args.env)?;
+        let folder = self.args.cwd.clone().unwrap_or_else(|| spec.folder.clone());
+        if !folder.is_dir() {
+            let what = format!("there is no folder {} on this machine, in which it runs", folder.display());
+            return Err(Error::system(what).next("make it, or name another by --cwd"));
+        }
+        let agent = ProcessAgent::new(template_of(&spec.command)?, folder)
+            .environment(variables)
+            .feed_item(spec.stdin)
+            .grace(spec.run.grace())
+            .nice(spec.run.nice)
+            .output_limit(spec.run.output_limit());
+        Ok((spec, agent))
+    }
+
+    fn options(&self, spec: &Spec) -> Options {
+        let mut options = spec.run.options();
+        options.parallelism = self.args.jobs.unwrap_or(Options::default().parallelism);
+        options.lease = self.args.lease;
+        options.drain = self.args.drain;
+        options.while_due = true;
+        options
+    }
+
+    /// How it ended, if nothing is left to do.
+    fn done(&self, store: &Arc<dyn Store>) -> Result<Option<Exit>, StoreError> {
+        let mut exit = Exit::Ok;
+        for job in self.jobs(store)? {
+            let (counts, control) = (store.counts(job.id)?, store.control(job.id)?);
+            let is_cancelled = control == Control::Cancel && counts.by_status.in_progress == 0;
+            if !job.is_sealed() || !counts.is_finished() && !is_cancelled {
+                return Ok(None);
+            }
+            let counts_here = self.worked_on.contains(&job.name) || !self.args.only.is_empty();
+            if counts_here && (counts.open_letters > 0 || !counts.is_finished()) {
+                exit = Exit::DeadLetters;
+            }
+        }
+        Ok(Some(exit))
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.listener.stop.stopping() > Stopping::No
+    }
+
+    /// To be told to stop is how most workers end.
+    const fn stopped(&self) -> Exit {
+        if self.args.until_done { Exit::Interrupted } else { Exit::Ok }
+    }
+
+    /// Waits for a call, or until the time is up; whether the worker is to end.
+    fn rest(&self, time: Duration, calls: Option<&Receiver<()>>) -> bool {
+        let mut left = time;
+        while !left.is_zero() && !self.is_stopping() {
+            let tick = left.min(TICK);
+            match calls {
+                Some(calls) if calls.recv_timeout(tick).is_ok() => break,
+                Some(_) => {}
+                None => std::thread::sleep(tick),
+            }
+            left -= tick;
+        }
+        self.is_stopping()
+    }
+}
+
+fn ends(counts: &JobCounts) -> String {
+    let dead = counts.by_status.dead_lettered;
+    let letters = if dead > 0 { format!(", {dead} dead-lettered") } else { String::new() };
+    format!("{} completed{letters}", counts.by_status.completed)
+}
+
+/// Says what is done, a line or an event.
+fn tell(args: &WorkerArgs, line: &str, event: impl FnOnce() -> serde_json::Value) {
+    if args.json {
+        tell!("{}", event());
+    } else if !args.quiet {
+        tell!("{line}");
+    }
+}

@@ -1,0 +1,13 @@
+//! The store on PostgreSQL, on a server of these tests.
+#![cfg(test)]
+
+mod common;
+mod connections;
+mod output;
+mod rights;
+mod sharing;
+mod tls;
+
+use common::throwaway;
+
+workitem_store::contract_tests!(throwaway);
