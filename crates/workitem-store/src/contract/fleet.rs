@@ -78,7 +78,7 @@ impl Calls {
 
     fn wait_beyond(&self, before: usize) {
         let count = self.0.0.lock().unwrap();
-        let patience = Duration::from_secs(60);
+        let patience = Duration::from_mins(1);
         let (count, _) = self.0.1.wait_timeout_while(count, patience, |count| *count <= before).unwrap();
         assert!(*count > before, "nobody called");
     }
