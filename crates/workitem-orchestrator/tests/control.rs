@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use common::{both_stores, slots};
+use common::{all_stores, slots};
 use workitem_orchestrator::{
     Event, FnAgent, Observer, Options, Retry, Returned, Rule, StopRules, Stopping, Task, Worth,
 };
@@ -31,7 +31,7 @@ impl Observer for Told {
 
 #[test]
 fn a_paused_job_starts_nothing_until_it_goes_on() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(20);
         let (store, started, told) = (bench.store(), AtomicUsize::new(0), &mut Told::default());
         let agent = FnAgent::new(|_: &Task<'_>| {
@@ -61,7 +61,7 @@ fn a_paused_job_starts_nothing_until_it_goes_on() {
 
 #[test]
 fn a_job_that_is_paused_when_its_last_item_ends_is_finished() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(1);
         let agent = FnAgent::new(|_: &Task<'_>| {
             bench.store().set_control(job.id, Control::Pause).unwrap();
@@ -74,7 +74,7 @@ fn a_job_that_is_paused_when_its_last_item_ends_is_finished() {
 
 #[test]
 fn cancelling_stops_what_runs_and_starts_nothing_more() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(20);
         let (store, started) = (bench.store(), AtomicUsize::new(0));
         let agent = FnAgent::new(|task: &Task<'_>| {
@@ -99,7 +99,7 @@ fn cancelling_stops_what_runs_and_starts_nothing_more() {
 
 #[test]
 fn items_that_are_added_while_it_runs_are_run() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(1);
         let agent = FnAgent::new(|task: &Task<'_>| {
             let more: Vec<NewItem> =
@@ -116,7 +116,7 @@ fn items_that_are_added_while_it_runs_are_run() {
 
 #[test]
 fn a_run_stops_by_itself_when_too_many_items_are_given_up() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(400);
         let agent = FnAgent::new(|task: &Task<'_>| {
             thread::sleep(Duration::from_millis(1));
@@ -141,7 +141,7 @@ fn a_run_stops_by_itself_when_too_many_items_are_given_up() {
 
 #[test]
 fn what_is_not_worth_another_attempt_gets_none() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(2);
         let agent = FnAgent::new(|task: &Task<'_>| match task.seq {
             1 => panic!("this one panics"),

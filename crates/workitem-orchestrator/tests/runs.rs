@@ -12,18 +12,18 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::{both_stores, slots};
+use common::{all_stores, slots};
 use workitem_orchestrator::{
     Backoff, Event, FnAgent, Observer, Options, Outcome, Rate, Retry, RunError, Stop, Stopping, Summary,
     Task, now,
 };
-use workitem_store::{Cause, ClaimRequest, SettledLease, Store, StoreError, verify};
+use workitem_store::{Cause, ClaimRequest, Job, SettledLease, Store, StoreError, verify};
 use workitem_types::{StatusKind, WorkItemEvent};
 use workitem_typestate::{AgentFailed, MaxAttempts};
 
 #[test]
 fn every_item_runs_once_and_is_completed() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(500);
         let runs = AtomicUsize::new(0);
         let agent = FnAgent::new(|_: &Task<'_>| {
@@ -40,7 +40,7 @@ fn every_item_runs_once_and_is_completed() {
 
 #[test]
 fn an_attempt_is_durable_before_its_agent_starts() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(50);
         let store = bench.store();
         let agent = FnAgent::new(|task: &Task<'_>| {
@@ -79,7 +79,7 @@ impl Observer for Doubter<'_> {
 
 #[test]
 fn an_outcome_is_durable_before_it_is_told_and_told_once() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(120);
         let agent =
             FnAgent::new(|task: &Task<'_>| if task.seq.is_multiple_of(3) { Err("no") } else { Ok(()) });
@@ -92,7 +92,7 @@ fn an_outcome_is_durable_before_it_is_told_and_told_once() {
 
 #[test]
 fn slow_items_are_never_claimed_ahead() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(8);
         let most = Mutex::new(0);
         let agent = FnAgent::new(|_: &Task<'_>| {
@@ -109,7 +109,7 @@ fn slow_items_are_never_claimed_ahead() {
 
 #[test]
 fn a_failed_item_is_tried_as_often_as_it_may_and_no_more() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(20);
         let agent = FnAgent::new(|task: &Task<'_>| match (task.seq % 10, task.attempt) {
             (0, _) => Err("always"),
@@ -128,7 +128,7 @@ fn a_failed_item_is_tried_as_often_as_it_may_and_no_more() {
 
 #[test]
 fn backoff_puts_the_next_attempt_off() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(3);
         let backoff = Backoff { base: Duration::from_millis(300), max: Duration::from_millis(300) };
         let retry = Retry { max_attempts: 2, backoff: Some(backoff), on: None };
@@ -146,7 +146,7 @@ fn backoff_puts_the_next_attempt_off() {
 
 #[test]
 fn what_a_run_by_another_clock_has_put_off_is_not_waited_for() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(2);
         let claims = bench.store().claim(&ClaimRequest::new(job.id, "agent", 2, now())).unwrap().claims;
         let failed =
@@ -166,7 +166,7 @@ fn what_a_run_by_another_clock_has_put_off_is_not_waited_for() {
 
 #[test]
 fn an_interrupted_run_puts_everything_back_and_another_finishes() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(60);
         let started = AtomicUsize::new(0);
         let agent = FnAgent::new(|task: &Task<'_>| {
@@ -194,7 +194,7 @@ fn an_interrupted_run_puts_everything_back_and_another_finishes() {
 
 #[test]
 fn a_drained_run_lets_agents_finish() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(10);
         let cancelled = AtomicUsize::new(0);
         let agent = FnAgent::new(|task: &Task<'_>| {
@@ -214,7 +214,7 @@ fn a_drained_run_lets_agents_finish() {
 
 #[test]
 fn a_drain_that_takes_too_long_interrupts() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(2);
         let agent = FnAgent::new(|task: &Task<'_>| {
             bench.stop.drain();
@@ -242,7 +242,7 @@ impl Observer for Looks {
 
 #[test]
 fn a_run_whose_drain_took_too_long_waits_for_its_agents_and_does_not_spin() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(1);
         let agent = FnAgent::new(|task: &Task<'_>| {
             bench.stop.drain();
@@ -259,7 +259,7 @@ fn a_run_whose_drain_took_too_long_waits_for_its_agents_and_does_not_spin() {
 
 #[test]
 fn a_run_with_a_rate_does_not_end_before_what_is_to_be_tried_again() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(1);
         let agent = FnAgent::new(|task: &Task<'_>| if task.attempt < 3 { Err("not yet") } else { Ok(()) });
         let retry = Retry { max_attempts: 3, ..Retry::default() };
@@ -270,11 +270,16 @@ fn a_run_with_a_rate_does_not_end_before_what_is_to_be_tried_again() {
     });
 }
 
+/// A claim of somebody who is not heard of again; where a store is shared, that is known at once.
+fn vanishing(job: &Job, limit: usize) -> ClaimRequest<'static> {
+    ClaimRequest { lease: Duration::ZERO, ..ClaimRequest::new(job.id, "gone", limit, now()) }
+}
+
 #[test]
 fn what_a_vanished_run_left_behind_is_run_again() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(10);
-        for claim in bench.store().claim(&ClaimRequest::new(job.id, "gone", 4, now())).unwrap().claims {
+        for claim in bench.store().claim(&vanishing(&job, 4)).unwrap().claims {
             drop(claim);
         }
         let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
@@ -287,10 +292,10 @@ fn what_a_vanished_run_left_behind_is_run_again() {
 
 #[test]
 fn an_item_that_takes_its_host_down_is_given_up() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(2);
         let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
-        let request = ClaimRequest::new(job.id, "gone", 1, now());
+        let request = vanishing(&job, 1);
         assert_eq!(bench.store().claim(&request).unwrap().claims.len(), 1);
         let summary = bench.run(&job, &agent, &Options { max_crashes: 0, ..slots(2) });
         assert_eq!((summary.counts.by_status.dead_lettered, summary.completed), (1, 1));
@@ -301,7 +306,7 @@ fn an_item_that_takes_its_host_down_is_given_up() {
 
 #[test]
 fn a_panic_is_a_failure_of_the_item() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(4);
         let agent = FnAgent::new(|task: &Task<'_>| {
             assert!(task.seq != 2, "two is not to be had");
@@ -317,7 +322,7 @@ fn a_panic_is_a_failure_of_the_item() {
 
 #[test]
 fn items_that_are_added_meanwhile_are_taken_up() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(2);
         let agent = FnAgent::new(|task: &Task<'_>| match task.item.as_str() {
             "1" => Err("dies"),
@@ -341,7 +346,7 @@ fn items_that_are_added_meanwhile_are_taken_up() {
 
 #[test]
 fn a_job_that_was_made_anew_is_not_run_under_the_old_ones_lock() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let mut orchestrator = bench.orchestrator(&bench.job(3));
         bench.store().delete_job(orchestrator.job().id).unwrap();
         let anew = bench.job(3);
@@ -354,7 +359,7 @@ fn a_job_that_was_made_anew_is_not_run_under_the_old_ones_lock() {
 
 #[test]
 fn ten_thousand_quick_items_hold_and_count() {
-    both_stores(|bench| {
+    all_stores(|bench| {
         let job = bench.job(10_000);
         let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
         let summary: Summary = bench.run(&job, &agent, &slots(2));

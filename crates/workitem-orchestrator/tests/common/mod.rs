@@ -1,4 +1,5 @@
 //! A store with a job in it, and a way to run it.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -7,9 +8,10 @@ use workitem_orchestrator::{Agent, Observer, Options, Orchestrator, RunError, St
 use workitem_sqlite::SqliteStore;
 use workitem_store::{ItemQuery, ItemRow, Job, MemoryStore, NewItem, NewJob, Payload, Store, verify};
 
-/// Runs `test` over the in-memory store and over the embedded one.
-pub fn both_stores(test: impl Fn(&Bench)) {
+/// Runs `test` over the in-memory store, alone and as one that is shared, and over the embedded one.
+pub fn all_stores(test: impl Fn(&Bench)) {
     test(&Bench::over(Arc::new(MemoryStore::new())));
+    test(&Bench::over(Arc::new(MemoryStore::shared(now))));
     let folder = tempfile::tempdir().unwrap();
     test(&Bench::over(Arc::new(SqliteStore::create(&folder.path().join("workitem.db")).unwrap())));
 }
@@ -26,12 +28,16 @@ pub struct Bench {
 }
 
 impl Bench {
-    fn over(store: Arc<dyn Store>) -> Self {
+    pub fn over(store: Arc<dyn Store>) -> Self {
         Self { store, stop: Stop::new().unwrap() }
     }
 
     pub fn store(&self) -> &dyn Store {
         &*self.store
+    }
+
+    pub fn shared_store(&self) -> Arc<dyn Store> {
+        self.store.clone()
     }
 
     /// A sealed job of `items` items.
@@ -63,6 +69,11 @@ impl Bench {
 
     pub fn orchestrator(&self, job: &Job) -> Orchestrator {
         Orchestrator::new(self.store.clone(), job.clone()).unwrap()
+    }
+
+    /// One that works beside others.
+    pub fn joined(&self, job: &Job) -> Orchestrator {
+        Orchestrator::join(self.store.clone(), job.clone()).unwrap()
     }
 
     pub fn rows(&self, job: &Job) -> Vec<ItemRow> {
