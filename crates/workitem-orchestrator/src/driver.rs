@@ -26,12 +26,15 @@ const OBEY: Duration = Duration::from_millis(100);
 /// How often to look for either if the store calls when there is something to see: a call can be lost.
 const CALLED: Duration = Duration::from_secs(5);
 
+/// Puts in order, at this time, what orchestrators that went away have left.
+type PutInOrder<'a> = dyn Fn(&mut dyn Observer, DateTime<Utc>) -> Result<(), RunError> + 'a;
+
 /// Whether other orchestrators work on the same job at the same time.
 pub enum Others<'a> {
     /// None can.
     None,
-    /// Some may. This puts in order what those that went away have left.
-    Maybe(&'a dyn Fn(&mut dyn Observer, DateTime<Utc>) -> Result<(), RunError>),
+    /// Some may.
+    Maybe(&'a PutInOrder<'a>),
 }
 
 /// What a run is given.

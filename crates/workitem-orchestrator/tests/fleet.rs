@@ -28,10 +28,6 @@ fn held_by_another(bench: &Bench, job: &Job, lease: Duration) -> u64 {
     claims[0].leased.token().seq()
 }
 
-fn succeeds(_: &Task<'_>) -> Result<(), String> {
-    Ok(())
-}
-
 #[test]
 fn several_share_a_job_and_one_of_them_is_told_that_it_is_finished() {
     let bench = shared();
@@ -92,7 +88,8 @@ fn what_another_has_left_is_taken_up_in_the_midst_of_a_run() {
     let lost = held_by_another(&bench, &job, Duration::from_millis(200));
     let options = Options { lease: Duration::from_millis(90), ..slots(2) };
     let mut found = Found::default();
-    let summary = bench.joined(&job).run(&FnAgent::new(succeeds), &options, &bench.stop, &mut found).unwrap();
+    let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
+    let summary = bench.joined(&job).run(&agent, &options, &bench.stop, &mut found).unwrap();
     assert_eq!((summary.completed, summary.finished), (3, true));
     let interrupted = Recovered { interrupted: 1, ..Recovered::default() };
     assert_eq!(found.0, [Recovered::default(), interrupted], "first nothing, and nothing twice");

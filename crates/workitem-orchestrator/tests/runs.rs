@@ -7,6 +7,7 @@ mod common;
 use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
+use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -288,6 +289,41 @@ fn what_a_vanished_run_left_behind_is_run_again() {
         assert_eq!(attempts, [2, 2, 2, 2, 1, 1, 1, 1, 1, 1]);
         bench.assert_sound(&job);
     });
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn agents_of_a_vanished_run_are_ended_before_their_items_are_run_again() {
+    all_stores(|bench| {
+        let job = bench.job(1);
+        assert_eq!(bench.store().claim(&vanishing(&job, 1)).unwrap().claims.len(), 1);
+        // As a run of this job marks its agents.
+        let run = format!("{}-{}-4711-1", bench.store().identity(), job.id);
+        let mut orphan = Command::new("sleep");
+        orphan.arg("100").env("WORKITEM_RUN", run).env("WORKITEM_ID", "1").env("WORKITEM_ATTEMPT", "1");
+        let orphan = Mutex::new(orphan.spawn().unwrap());
+        let agent = FnAgent::new(|task: &Task<'_>| {
+            let ours = format!("{}-{}-{}-", bench.store().identity(), job.id, std::process::id());
+            assert!(task.run.starts_with(&ours), "{} does not begin with {ours}", task.run);
+            assert!(orphan.lock().unwrap().try_wait().unwrap().is_some(), "it has not ended");
+            Ok::<_, String>(())
+        });
+        let mut orphans = Orphans(0);
+        let ran = bench.run_watched(&job, &agent, &slots(1), &bench.stop, &mut orphans).unwrap();
+        let _ = orphan.lock().unwrap().kill();
+        assert_eq!((ran.completed, orphans.0), (1, 1));
+    });
+}
+
+/// How many processes had outlived their orchestrator.
+struct Orphans(usize);
+
+impl Observer for Orphans {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Recovered { orphans, .. } = event {
+            self.0 += orphans;
+        }
+    }
 }
 
 #[test]

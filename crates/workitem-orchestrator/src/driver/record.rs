@@ -79,8 +79,8 @@ impl<W: World> Driver<'_, W> {
                         let delay = retry.delay(step.item().failures());
                         let due = clock::after(self.waiting.at(self.world.instant()), delay);
                         let due = if delay.is_zero() { AT_ONCE } else { due };
-                        // Else it would be claimed with what another clock has put off for longer.
-                        self.next_due = self.next_due.map(|next| next.min(due));
+                        // So it is claimed when it is due, and not with what another clock has put off for longer.
+                        self.next_due = Some(self.next_due.map_or(due, |next| next.min(due)));
                         step.run_at(due).seal()
                     }
                 }

@@ -212,7 +212,7 @@ mod tests {
         // More than is read at once, and nobody has read any of it when the agent ends.
         let (reader, mut writer) = std::io::pipe().unwrap();
         fcntl_setpipe_size(&writer, 1 << 20).unwrap();
-        writer.write_all(&[b'x'; 200_000]).unwrap();
+        writer.write_all(&vec![b'x'; 200_000]).unwrap();
         drop(writer);
         let mut leader = Leader::new(Command::new("true").process_group(0).spawn().unwrap());
         leader.saw_exit();

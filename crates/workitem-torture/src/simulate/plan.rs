@@ -49,6 +49,7 @@ impl Plan {
             rate: rate.and_then(|(items, per)| Some(Rate::new(NonZeroU32::new(items)?, per))),
             timeout: None,
             drain: between(rng, Duration::from_millis(1), Duration::from_mins(1)),
+            ..Options::default()
         };
         let takes = [(0, 3), (0, 200), (60, 60_000)][rng.usize(..3)];
         Self {
