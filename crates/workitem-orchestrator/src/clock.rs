@@ -43,7 +43,7 @@ pub enum TimeOfDay {
     /// What the system says, whatever is done to it meanwhile.
     System,
     /// What the store said last, and how long ago that is: on many machines no two systems agree.
-    Store(Mutex<Waiting>),
+    Store(Box<Mutex<Waiting>>),
 }
 
 impl TimeOfDay {
@@ -56,7 +56,7 @@ impl TimeOfDay {
         if !store.is_shared() {
             return Ok(Self::System);
         }
-        Ok(Self::Store(Mutex::new(Waiting::new(store.now()?, instant()))))
+        Ok(Self::Store(Box::new(Mutex::new(Waiting::new(store.now()?, instant())))))
     }
 
     /// The time now.
