@@ -116,7 +116,7 @@ mod tests {
         };
         let mut short = Box::new(full());
         short.write_all(b"short").unwrap();
-        let errors = [full().write_all(&[0; 100_000]).unwrap_err(), short.finish().unwrap_err()];
+        let errors = [full().write_all(&vec![0; 100_000]).unwrap_err(), short.finish().unwrap_err()];
         for error in errors {
             assert_eq!(error.kind(), io::ErrorKind::StorageFull);
             assert!(error.to_string().starts_with(&path.display().to_string()), "{error}");

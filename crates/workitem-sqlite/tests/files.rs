@@ -358,7 +358,7 @@ fn room_is_not_given_back_while_another_process_writes_and_damage_is_an_error() 
     drop((store, writer));
     let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
     // All but the schema.
-    file.write_all_at(&[0xAA; 64 << 10], 4_096).unwrap();
+    file.write_all_at(&vec![0xAA; 64 << 10], 4_096).unwrap();
     let damaged = SqliteStore::open(&path).unwrap().compact();
     assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
 }
