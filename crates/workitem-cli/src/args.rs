@@ -20,7 +20,7 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
 
-    /// The store, which holds jobs, items, history and output: a file, or postgres://USER@HOST/DATABASE [default:
+    /// The store, which holds jobs, items, history and output: a file, or `postgres://USER@HOST/DATABASE` [default:
     /// .workitem/workitem.db]
     #[arg(long, global = true, value_name = "PATH|URL", hide_env_values = true, env = "WORKITEM_STORE")]
     pub store: Option<PathBuf>,

@@ -1,34 +1,21 @@
 //! The file: whose it is, who may read it, and what becomes of one that is not ours.
 #![cfg(test)]
 
+mod common;
+
 use std::fs;
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
 use std::time::Duration;
 
+use common::{common_runner, with_items, with_job};
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::tempdir;
 use workitem_sqlite::SqliteStore;
 use workitem_store::{
-    BlobName, Blobs, ClaimRequest, Control, ItemQuery, Job, NewItem, NewJob, Store, StoreError, StreamKind,
-    Upkeep, verify,
+    BlobName, Blobs, ClaimRequest, Control, ItemQuery, NewJob, Store, StoreError, StreamKind, verify,
 };
-
-fn with_job(path: &Path) -> (SqliteStore, Job) {
-    with_items(path, 5)
-}
-
-fn with_items(path: &Path, items: usize) -> (SqliteStore, Job) {
-    let store = SqliteStore::create(path).unwrap();
-    let now = chrono::DateTime::UNIX_EPOCH;
-    let job = store.create_job(&NewJob { name: Some("job".into()), spec: Value::Null, now }).unwrap();
-    let items: Vec<NewItem> =
-        (1..=items).map(|n| NewItem { id: n.to_string().into(), payload: "input".into() }).collect();
-    store.submit(job.id, &items).unwrap();
-    store.seal(job.id, "digest").unwrap();
-    (store, job)
-}
 
 fn mode(path: &Path) -> u32 {
     fs::metadata(path).unwrap().permissions().mode() & 0o777
@@ -50,11 +37,6 @@ fn only_the_owner_may_read_it() {
         assert_eq!(mode(folder), 0o700, "{}", folder.display());
     }
     drop(lock);
-}
-
-fn common_runner() -> workitem_store::Runner {
-    let since = chrono::DateTime::UNIX_EPOCH;
-    workitem_store::Runner { process: std::process::id(), since, settled_before: 0 }
 }
 
 #[test]
@@ -216,155 +198,6 @@ fn what_is_stored_is_there_when_it_is_opened_again() {
     let counts = again.counts(again.job("job").unwrap().id).unwrap().by_status;
     assert_eq!((counts.pending, counts.in_progress), (3, 2));
     assert!(verify(&again, &job).unwrap().passed());
-}
-
-fn count(path: &Path, table: &str) -> i64 {
-    let query = format!("SELECT count(*) FROM {table}");
-    Connection::open(path).unwrap().query_row(&query, [], |row| row.get(0)).unwrap()
-}
-
-#[test]
-fn a_deletion_that_was_cut_off_is_finished_by_a_sweep() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("workitem.db");
-    let (store, job) = with_items(&path, 7_000);
-    let new = NewJob { name: Some("other".into()), spec: Value::Null, now: job.created_at };
-    let other = store.create_job(&new).unwrap();
-    let request = ClaimRequest::new(job.id, "agent-1", 10, job.created_at);
-    assert_eq!(store.claim(&request).unwrap().claims.len(), 10);
-    // As after a crash: the job is gone, and some of its items.
-    let cut_off = "DELETE FROM jobs WHERE id = 1; DELETE FROM items WHERE seq <= 4000;";
-    Connection::open(&path).unwrap().execute_batch(cut_off).unwrap();
-    assert!(verify(&store, &other).unwrap().passed());
-    assert_eq!(store.sweep_gone(false).unwrap().pieces, 1, "rows");
-    let lock = store.lock_job(&job, &common_runner()).unwrap();
-    assert_eq!(store.sweep_gone(true).unwrap().pieces, 0, "who holds the lock is just deleting it");
-    drop(lock);
-    let counted = store.sweep_gone(false).unwrap();
-    assert_eq!((counted.pieces, count(&path, "payloads")), (2, 7_000), "rows and a lock");
-    assert_eq!(store.sweep_gone(true).unwrap(), counted);
-    for table in ["items", "payloads", "history"] {
-        assert_eq!(count(&path, table), 0, "{table}");
-    }
-    assert_eq!(store.sweep_gone(true).unwrap().pieces, 0);
-    assert_eq!(store.jobs().unwrap(), [other]);
-}
-
-#[test]
-fn a_lock_that_cannot_be_swept_is_an_error() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("workitem.db");
-    let (store, _) = with_job(&path);
-    fs::create_dir_all(folder.path().join("workitem.db.locks/7")).unwrap();
-    let refused = store.sweep_gone(true).unwrap_err().to_string();
-    assert!(refused.contains("deleting a job's lock"), "{refused}");
-}
-
-#[test]
-fn only_what_is_ours_is_swept() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("workitem.db");
-    let (store, job) = with_job(&path);
-    let beside = |name: &str| folder.path().join(format!("workitem.db{name}"));
-    fs::create_dir_all(beside(".output/1")).unwrap();
-    fs::create_dir_all(beside(".locks")).unwrap();
-    let ours = [".locks/7", ".output/1/1-1.stdout", ".output/1/99-3.stderr"];
-    let not_ours =
-        [".locks/1", ".locks/README", ".output/1/notes.txt", ".output/1/1-1.stdout.bak", ".output/9a"];
-    for name in ours.iter().chain(&not_ours) {
-        fs::write(beside(name), "text").unwrap();
-    }
-    assert_eq!(store.sweep_job(job.id, true).unwrap().pieces, 2);
-    assert_eq!(store.sweep_gone(true).unwrap().pieces, 1);
-    assert_eq!(ours.map(|name| beside(name).exists()), [false; 3]);
-    assert_eq!(not_ours.map(|name| beside(name).exists()), [true; 5]);
-
-    fs::remove_dir_all(beside(".output")).unwrap();
-    let elsewhere = folder.path().join("elsewhere");
-    fs::create_dir_all(elsewhere.join("1")).unwrap();
-    fs::write(elsewhere.join("1/1-1.stdout"), "precious").unwrap();
-    // Only root can give a folder away; anybody else can let a link lead to one of root.
-    if fs::metadata(&path).unwrap().uid() == 0 {
-        chown(&elsewhere, Some(54_321), None).unwrap();
-        symlink(&elsewhere, beside(".output")).unwrap();
-    } else {
-        symlink("/", beside(".output")).unwrap();
-    }
-    for refused in [store.sweep_job(job.id, true).err(), store.sweep_gone(true).err()] {
-        let refused = refused.unwrap().to_string();
-        assert!(refused.contains("belongs to another user"), "{refused}");
-    }
-    assert!(elsewhere.join("1/1-1.stdout").exists());
-}
-
-#[test]
-fn room_is_given_back_when_nobody_runs_a_job_and_readers_go_on() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("workitem.db");
-    let (store, job) = with_items(&path, 5_000);
-    let new = NewJob { name: Some("other".into()), spec: Value::Null, now: job.created_at };
-    let other = store.create_job(&new).unwrap();
-    let reader = Connection::open(&path).unwrap();
-    reader.execute_batch("BEGIN; SELECT count(*) FROM items;").unwrap();
-    store.delete_job(job.id).unwrap();
-    let size = || fs::metadata(&path).unwrap().len() + fs::metadata(beside_wal(&path)).unwrap().len();
-
-    let lock = store.lock_job(&other, &common_runner()).unwrap();
-    assert!(!store.compact().unwrap(), "who runs a job would have to wait");
-    drop(lock);
-    assert!(store.compact().unwrap());
-    let seen: i64 = reader.query_row("SELECT count(*) FROM items", [], |row| row.get(0)).unwrap();
-    assert_eq!(seen, 5_000, "who reads sees what there was");
-    reader.execute_batch("COMMIT").unwrap();
-    assert!(store.compact().unwrap());
-    assert!(size() < 100_000, "{}", size());
-    assert!(verify(&store, &other).unwrap().passed());
-    assert_eq!(store.identity(), SqliteStore::open(&path).unwrap().identity());
-}
-
-#[test]
-fn a_little_room_is_not_worth_writing_the_file_anew() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("workitem.db");
-    let (store, job) = with_items(&path, 5_000);
-    let new = NewJob { name: Some("other".into()), spec: Value::Null, now: job.created_at };
-    let other = store.create_job(&new).unwrap();
-    let items: Vec<NewItem> =
-        (1..=200).map(|n| NewItem { id: n.to_string().into(), payload: "input".into() }).collect();
-    store.submit(other.id, &items).unwrap();
-    store.delete_job(other.id).unwrap();
-    let free = |path: &Path| -> i64 {
-        Connection::open(path).unwrap().query_row("PRAGMA freelist_count", [], |row| row.get(0)).unwrap()
-    };
-    let before = free(&path);
-    assert!(before > 0);
-    let lock = store.lock_job(&job, &common_runner()).unwrap();
-    assert!(store.compact().unwrap(), "only the log is cut, for which nobody waits");
-    drop(lock);
-    assert!(store.compact().unwrap());
-    assert_eq!(free(&path), before);
-}
-
-#[test]
-fn room_is_not_given_back_while_another_process_writes_and_damage_is_an_error() {
-    let folder = tempdir().unwrap();
-    let path = folder.path().join("workitem.db");
-    let (store, job) = with_items(&path, 5_000);
-    store.delete_job(job.id).unwrap();
-    let writer = Connection::open(&path).unwrap();
-    writer.execute_batch("BEGIN IMMEDIATE").unwrap();
-    assert!(!store.compact().unwrap());
-    writer.execute_batch("COMMIT").unwrap();
-    drop((store, writer));
-    let file = fs::OpenOptions::new().write(true).open(&path).unwrap();
-    // All but the schema.
-    file.write_all_at(&vec![0xAA; 64 << 10], 4_096).unwrap();
-    let damaged = SqliteStore::open(&path).unwrap().compact();
-    assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
-}
-
-fn beside_wal(path: &Path) -> std::path::PathBuf {
-    path.with_file_name("workitem.db-wal")
 }
 
 #[test]

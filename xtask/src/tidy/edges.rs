@@ -77,6 +77,7 @@ const ALLOWED: [Allowed; 18] = [
             "workitem-table",
             "workitem-store",
             "workitem-sqlite",
+            "workitem-postgres",
             "workitem-orchestrator",
         ],
         outside: None,
