@@ -4,7 +4,7 @@
 mod common;
 
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -175,4 +175,31 @@ fn time_is_the_stores() {
     }
     assert!(last - long_ago >= chrono::TimeDelta::milliseconds(90), "it goes on");
     assert!(bench.rows(&job).iter().all(|row| row.record.status.kind() == StatusKind::Completed));
+}
+
+#[test]
+fn a_run_hears_again_and_again_what_time_it_is() {
+    let (ahead, asked) = (Arc::new(AtomicI64::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (hours, asks) = (Arc::clone(&ahead), Arc::clone(&asked));
+    let clock = move || {
+        asks.fetch_add(1, Ordering::Relaxed);
+        now() + chrono::TimeDelta::hours(hours.load(Ordering::Relaxed))
+    };
+    let bench = Bench::over(Arc::new(MemoryStore::shared(clock)));
+    let job = bench.job(2);
+    let options = Options { lease: Duration::from_millis(30), ..slots(1) };
+    let agent = FnAgent::new(|_: &Task<'_>| {
+        ahead.store(5, Ordering::Relaxed);
+        // A sign of life asks a few times, and the run has heard it before the next one.
+        let enough = asked.load(Ordering::Relaxed) + 30;
+        while asked.load(Ordering::Relaxed) < enough {
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok::<_, String>(())
+    });
+    let began = now();
+    bench.joined(&job).run(&agent, &options, &bench.stop, &mut ()).unwrap();
+    let history = bench.store().history(job.id, 1..=2).unwrap();
+    let after: Vec<i64> = history.iter().map(|row| (row.at - began).num_hours()).collect();
+    assert_eq!(after, [0, 5, 5, 5]);
 }
