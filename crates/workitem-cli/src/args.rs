@@ -40,7 +40,7 @@ Exit codes:
   2  the command line or the input makes no sense; nothing was run
   3  some items are dead-lettered, or a rule stopped the job, or it was cancelled
   4  the job is not finished: `workitem resume` goes on with it
-  5  the store failed, or `verify` found something wrong
+  5  the store failed, or `verify` or `doctor` found something wrong
   6  another process runs the job";
 
 const MAP_HELP: &str = "\
@@ -74,6 +74,12 @@ Exit codes: 0 told to stop, or all done, 2 usage, 3 done with dead letters, 4 st
 const ADD_HELP: &str = "\
 Without --id-from (or that of the `map` that made the job) an item's id is its position in the job, so that \
 adding the same lines twice adds them twice. With it, items that are there already are passed over.";
+
+const DOCTOR_HELP: &str = "\
+A note is good to know. A warning gets worse unless something is done. With a fault the store cannot be relied on, or not be \
+worked with.
+
+Exit codes: 0 no fault, 2 usage, 5 a fault, or the store failed.";
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -188,6 +194,16 @@ pub enum Command {
     /// A job goes with its items, their history and output. One that is running, is not finished or has open dead
     /// letters stays, unless said otherwise.
     Gc(GcArgs),
+    /// What whoever keeps the store should know, the worst first, and what to do about it
+    ///
+    /// Of a file: its write-ahead log, its room, who may read it, what it lies on. Of a server: what keeps it from vacuuming,
+    /// how it is set, what it runs out of. Of both: jobs with which nobody goes on. It changes nothing.
+    #[command(after_help = DOCTOR_HELP)]
+    Doctor {
+        /// Print JSON, a finding a line
+        #[arg(long)]
+        json: bool,
+    },
     /// The config file that is in force, and each option's value with where it comes from
     Config {
         /// Print JSON

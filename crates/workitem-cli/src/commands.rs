@@ -2,6 +2,7 @@
 
 mod config;
 mod dlq;
+mod doctor;
 mod gc;
 mod inspect;
 mod map;
@@ -51,6 +52,7 @@ pub fn execute(cli: Cli, store_by_flag: bool, config_by_flag: bool) -> Result<Ex
         Command::Logs { job, item } => output::logs(&*place.open()?, &job, &item.into()),
         Command::Dlq(command) => dlq::dlq(&place, command),
         Command::Gc(args) => gc::gc(&place, &args),
+        Command::Doctor { json } => doctor::doctor(&*place.open()?, json),
         Command::Config { json } => config::config(&place, &config, json),
         Command::Verify { job, json } => inspect::verify(&*place.open()?, &job, json),
         Command::Machine { format } => meta::machine(format),

@@ -14,7 +14,7 @@ pub enum Exit {
     DeadLetters = 3,
     /// The job is not finished and can be resumed.
     Interrupted = 4,
-    /// The store failed, or `verify` found something wrong.
+    /// The store failed, or `verify` or `doctor` found something wrong.
     Store = 5,
     /// Another process runs the job.
     Busy = 6,

@@ -11,8 +11,8 @@ use serde_json::Value;
 use workitem_store::engine::abandoned;
 use workitem_store::{
     Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Call, ClaimRequest, Claims, Control,
-    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening, NewItem, NewJob,
-    Outcome, Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
+    Finding, HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening, NewItem,
+    NewJob, Outcome, Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
 };
 use workitem_types::{ItemId, StatusKind};
 
@@ -205,5 +205,6 @@ impl Upkeep for View {
         sweep_job(JobId, bool) -> Swept;
         sweep_gone(bool) -> Swept;
         compact() -> bool;
+        examine() -> Vec<Finding>;
     }
 }

@@ -42,6 +42,7 @@ mod claim;
 mod codes;
 mod counts;
 mod error;
+mod examine;
 mod head;
 mod jobs;
 mod letters;

@@ -1,17 +1,17 @@
-//! Upkeep: what a job weighs, what belongs to nobody, and room given back.
+//! Upkeep: what a job weighs, what belongs to nobody, and room given back. What there is to know is in `examine.rs`.
 //!
 //! The number of a job is never given out twice, so what stands under a number that no job has is left over, whoever looks
 //! and whenever.
 
 use chrono::{DateTime, Utc};
 use postgres::Row;
-use workitem_store::{BlobName, Job, JobCounts, JobId, StoreError, Swept, Upkeep};
+use workitem_store::{BlobName, Finding, Job, JobCounts, JobId, StoreError, Swept, Upkeep};
 
 use crate::codes::{stream_code, stream_of};
 use crate::error::Failure;
 use crate::pool::Tx;
 use crate::rows::{Fields, number};
-use crate::{PostgresStore, counts, jobs};
+use crate::{PostgresStore, counts, examine, jobs};
 
 /// Items of a job that are removed in one transaction. Other writers wait for one, and not for the whole job.
 const CHUNK: i64 = 2_000;
@@ -94,6 +94,10 @@ impl Upkeep for PostgresStore {
             Ok(true)
         };
         vacuum().map_err(|failure: Failure| failure.while_doing(self.pool.name(), "giving room back"))
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        examine::examine(self, &examine::Limits::default())
     }
 }
 

@@ -33,6 +33,7 @@ mod blobs;
 mod claim;
 mod codes;
 mod error;
+mod examine;
 mod letters;
 mod lock;
 mod open;

@@ -19,7 +19,7 @@ mod plans;
 /// Marks a file as ours: "wrki".
 const APPLICATION_ID: i64 = 0x7772_6B69;
 /// The schema this program writes.
-const SCHEMA_VERSION: i64 = 2;
+pub(crate) const SCHEMA_VERSION: i64 = 2;
 /// How long a writer waits for another process's transaction.
 pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(30);
 /// Pages in the write-ahead log before it is folded back into the file: 16 MiB.

@@ -1,4 +1,4 @@
-//! Upkeep: what a job weighs, what belongs to nobody, and room given back.
+//! Upkeep: what a job weighs, what belongs to nobody, and room given back. What there is to know is in `examine.rs`.
 //!
 //! The number of a job is never given out twice, so a file or a row under a number that no job has is left over, whoever
 //! looks and whenever. Files are listed before it is asked which jobs there are.
@@ -10,13 +10,15 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use workitem_store::{BlobName, Job, JobCounts, JobId, Store, StoreError, StreamKind, Swept, Upkeep};
+use workitem_store::{
+    BlobName, Finding, Job, JobCounts, JobId, Store, StoreError, StreamKind, Swept, Upkeep,
+};
 
 use crate::error::Failure;
 use crate::open::BUSY_TIMEOUT;
 use crate::record::read_counts;
 use crate::rows::time;
-use crate::{SqliteStore, lock, private, submit};
+use crate::{SqliteStore, examine, lock, private, submit};
 
 /// Items of a job that are removed in one transaction. Other writers wait for one, and not for the whole job.
 const CHUNK: i64 = 2_000;
@@ -106,6 +108,10 @@ impl Upkeep for SqliteStore {
                 failure.while_doing(self.path_name(), "giving free room back to the file system")
             }),
         }
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        examine::examine(self, &examine::Limits::default())
     }
 }
 
@@ -266,10 +272,14 @@ fn delete_some(tx: &Transaction<'_>, job: JobId, table: &str, count: &str) -> Re
 }
 
 /// Whether a tenth of the file or more is free pages.
-fn has_room(connection: &Connection) -> Result<bool, Failure> {
-    let pages = |name: &str| connection.pragma_query_value(None, name, |row| row.get::<_, u64>(0));
-    let free = pages("freelist_count")?;
-    Ok(free * 10 >= pages("page_count")?)
+pub fn has_room(connection: &Connection) -> Result<bool, Failure> {
+    let free = pages(connection, "freelist_count")?;
+    Ok(free * 10 >= pages(connection, "page_count")?)
+}
+
+/// A number of pages.
+pub fn pages(connection: &Connection, which: &str) -> Result<u64, Failure> {
+    Ok(connection.pragma_query_value(None, which, |row| row.get(0))?)
 }
 
 /// Writes the file anew without its free pages, if that is worth it, and cuts the write-ahead log to nothing. Readers go

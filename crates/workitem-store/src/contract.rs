@@ -98,6 +98,7 @@ macro_rules! contract_tests {
                 output_that_no_attempt_refers_to_is_swept
                 what_a_job_that_is_gone_has_left_is_swept
                 a_compacted_store_holds_what_it_held
+                what_nobody_goes_on_with_is_told
                 the_end_of_a_job_is_noted_once
                 who_listens_is_called
             );

@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 use workitem_types::{ItemId, StatusKind, WorkItemRecord};
 use workitem_typestate::{AgentStart, AnyWorkItem, InProgress, WorkItem, WrongState};
 
+pub use crate::finding::{left_behind, size, span};
 use crate::{
     Abandoned, AnyStep, HistoryRow, ItemRow, JobCounts, JobId, Leased, LeasedStep, StoreError, whole_micros,
 };

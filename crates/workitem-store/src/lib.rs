@@ -45,7 +45,7 @@
 //! | a loop over items | [`ClaimRequest`], [`Leased`] and its steps, [`Cause`] |
 //! | what a crash left | [`Store::lock_job`], then [`recover`] |
 //! | an audit | [`verify`] |
-//! | what is old, or belongs to nobody | [`Upkeep`] |
+//! | what is old, or belongs to nobody, or wrong with the store | [`Upkeep`] |
 //! | tests, and jobs that need no disk | [`MemoryStore`]; on disk is `SqliteStore` of `workitem-sqlite`, on a server `PostgresStore` of `workitem-postgres` |
 //! | whoever writes an engine | [`engine`], and the suite |
 //!
@@ -57,6 +57,7 @@ mod commit;
 pub mod contract;
 pub mod engine;
 mod error;
+mod finding;
 mod job;
 mod lease;
 mod memory;
@@ -72,6 +73,7 @@ mod verify;
 pub use cause::Cause;
 pub use commit::StoreExt;
 pub use error::StoreError;
+pub use finding::{Finding, Severity};
 pub use job::{Control, Job, JobCounts, JobId};
 pub use lease::{AnyStep, Leased, LeasedStep, SettledLease, Token};
 pub use memory::MemoryStore;

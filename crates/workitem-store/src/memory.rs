@@ -265,7 +265,14 @@ impl Store for MemoryStore {
     }
 
     fn running(&self, job: &Job) -> Result<Option<Runner>, StoreError> {
-        Ok(self.jobs().get(job.id)?.runner.clone())
+        let mut jobs = self.jobs();
+        let data = jobs.get(job.id)?;
+        // Who works on it without its lock; since when is not known.
+        let worker = || {
+            let fleet = self.0.fleet.as_ref().filter(|fleet| fleet.is_anybody_there(job.id))?;
+            Some(Runner { process: 0, since: (fleet.clock)(), settled_before: data.counts.settled() })
+        };
+        Ok(data.runner.clone().or_else(worker))
     }
 
     fn submit(&self, job: JobId, items: &[NewItem]) -> Result<usize, StoreError> {

@@ -1,12 +1,12 @@
-//! What keeps a store from growing for ever.
+//! What keeps a store from growing for ever, and tells how it is.
 
 use std::ops::AddAssign;
 
 use chrono::{DateTime, Utc};
 
-use crate::{Job, JobCounts, JobId, StoreError};
+use crate::{Finding, Job, JobCounts, JobId, StoreError};
 
-/// Finding out what is old or belongs to nobody, and removing it. Every [`Store`](crate::Store) can.
+/// Finding out what is old or belongs to nobody, removing it, and telling what is wrong. Every [`Store`](crate::Store) can.
 ///
 /// Nothing here removes what an item, an attempt or a history refers to, and a crash in the midst of it leaves a store
 /// that verifies: what was left half removed is found by [`sweep_gone`](Self::sweep_gone).
@@ -60,6 +60,14 @@ pub trait Upkeep {
     ///
     /// See [`Upkeep`].
     fn compact(&self) -> Result<bool, StoreError>;
+
+    /// What whoever keeps the store should know of it and of what it lies on, in no order. It changes nothing, and what may
+    /// not be looked at is a finding like any other.
+    ///
+    /// # Errors
+    ///
+    /// See [`Upkeep`].
+    fn examine(&self) -> Result<Vec<Finding>, StoreError>;
 }
 
 /// What belonged to nobody.

@@ -10,6 +10,7 @@ mod book;
 mod config;
 mod control;
 mod crash;
+mod doctor;
 mod gc;
 mod hearing;
 mod letters;

@@ -1,4 +1,4 @@
-//! What is old, and what belongs to nobody.
+//! What is old, what belongs to nobody, and what there is to know.
 
 use std::io::Write;
 use std::time::Duration;
@@ -6,9 +6,10 @@ use std::time::Duration;
 use workitem_types::AgentResult;
 use workitem_typestate::{AgentComplete, Interrupt};
 
-use super::{assert_sound, at, claim_one, completed, counts, job_of, numbered, open_job, record};
+use super::{assert_sound, at, claim_one, completed, counts, job_of, leave, numbered, open_job, record};
 use crate::{
-    AttemptOutput, BlobName, Captured, INLINE_OUTPUT, Job, Kept, Runner, Store, StoreError, StreamKind, Swept,
+    AttemptOutput, BlobName, Captured, INLINE_OUTPUT, Job, Kept, Runner, Severity, Store, StoreError,
+    StreamKind, Swept,
 };
 
 pub fn a_job_last_changed_when_its_last_event_happened(store: &dyn Store) {
@@ -105,6 +106,39 @@ pub fn a_compacted_store_holds_what_it_held(store: &dyn Store) {
     assert_sound(store, &job);
     let again = open_job(store, "again");
     assert!(again.id > gone.id, "a number is not given out twice");
+}
+
+pub fn what_nobody_goes_on_with_is_told(store: &dyn Store) {
+    let told = || {
+        let findings = store.examine().unwrap().into_iter();
+        let jobs =
+            findings.filter(|finding| finding.severity > Severity::Note && finding.what.starts_with("job `"));
+        jobs.map(|finding| (finding.what, finding.next.unwrap())).collect::<Vec<_>>()
+    };
+    let job = job_of(store, 3);
+    assert_eq!(told(), [], "a job may wait");
+
+    let open = open_job(store, "open");
+    store.submit(open.id, &numbered(2)).unwrap();
+    let [(what, next)] = &told()[..] else { panic!("{:?}", told()) };
+    assert!(what.contains("`open` was being submitted") && what.contains("2 items stored"), "{what}");
+    assert!(next.contains("`workitem map`"), "{next}");
+    let lock = store.lock_job(&open, &runner()).unwrap();
+    assert_eq!(told(), [], "somebody is submitting it");
+    store.seal(open.id, "digest").unwrap();
+    drop(lock);
+
+    let lock = store.lock_job(&job, &runner()).unwrap();
+    let claimed = claim_one(store, &job, 1);
+    assert_eq!(told(), [], "somebody runs it");
+    drop(lock);
+    assert_eq!(told().is_empty(), store.is_shared(), "where there are leases, that of its worker lasts");
+    leave(store, &job);
+    let [(what, next)] = &told()[..] else { panic!("{:?}", told()) };
+    assert!(what.contains("`job` has 1 item in progress"), "{what}");
+    assert!(next.contains("`workitem resume`"), "{next}");
+    record(store, completed(claimed, 2));
+    assert_eq!(told(), []);
 }
 
 const LONG: usize = INLINE_OUTPUT + 1;

@@ -55,6 +55,11 @@ impl Fleet {
         self.leases().get(&(job, agent.to_owned())).is_some_and(|until| *until > now)
     }
 
+    pub fn is_anybody_there(&self, job: JobId) -> bool {
+        let now = (self.clock)();
+        self.leases().iter().any(|((of, _), until)| *of == job && *until > now)
+    }
+
     pub fn listen(&self, job: Option<JobId>, call: Call) -> Box<dyn Listening> {
         let listener = Arc::new(Listener { job, call });
         let mut listeners = self.listeners.lock().unwrap_or_else(PoisonError::into_inner);

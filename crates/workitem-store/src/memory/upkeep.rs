@@ -3,8 +3,10 @@
 use chrono::{DateTime, Utc};
 
 use super::{Item, MemoryStore};
+use crate::engine::left_behind;
 use crate::{
-    BlobName, Captured, Job, JobCounts, JobId, Kept, Payload, Store, StoreError, StreamKind, Swept, Upkeep,
+    BlobName, Captured, Finding, Job, JobCounts, JobId, Kept, Payload, Store, StoreError, StreamKind, Swept,
+    Upkeep,
 };
 
 impl Upkeep for MemoryStore {
@@ -59,6 +61,10 @@ impl Upkeep for MemoryStore {
 
     fn compact(&self) -> Result<bool, StoreError> {
         Ok(true)
+    }
+
+    fn examine(&self) -> Result<Vec<Finding>, StoreError> {
+        left_behind(self)
     }
 }
 

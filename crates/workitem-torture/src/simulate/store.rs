@@ -8,8 +8,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use workitem_store::{
     Abandoned, AnyStep, AttemptRow, BlobName, BlobWriter, Blobs, Call, ClaimRequest, Claims, Control,
-    HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening, MemoryStore,
-    NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
+    Finding, HistoryRow, ItemQuery, ItemRow, Job, JobCounts, JobId, JobLock, LetterRow, Listening,
+    MemoryStore, NewItem, NewJob, Outcome, Payload, Runner, Skipped, Store, StoreError, Swept, Upkeep,
 };
 use workitem_types::ItemId;
 
@@ -183,6 +183,7 @@ impl Upkeep for BadDay {
         sweep_job(&self, job: JobId, remove: bool) -> Swept;
         sweep_gone(&self, remove: bool) -> Swept;
         compact(&self) -> bool;
+        examine(&self) -> Vec<Finding>;
     }
 }
 
