@@ -52,6 +52,7 @@ impl Finding {
     }
 
     /// Says what to do about it.
+    #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = Some(next.into());
         self

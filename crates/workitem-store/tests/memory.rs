@@ -8,7 +8,7 @@ workitem_store::contract_tests!(|| Box::new(MemoryStore::new()));
 mod shared {
     use super::MemoryStore;
 
-    workitem_store::contract_tests!(|| Box::new(MemoryStore::shared(|| chrono::Utc::now())));
+    workitem_store::contract_tests!(|| Box::new(MemoryStore::shared(chrono::Utc::now)));
 }
 
 #[test]
