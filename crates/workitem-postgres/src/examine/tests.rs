@@ -59,7 +59,8 @@ fn at_once() -> Limits {
 
 #[test]
 fn of_a_healthy_store_it_is_only_told_what_it_is() {
-    let (store, ..) = store_on(&Server::start(&[]).unwrap());
+    let server = Server::start(&[]).unwrap();
+    let (store, ..) = store_on(&server);
     let findings = store.examine().unwrap();
     let [about] = &findings[..] else { panic!("{findings:?}") };
     assert_eq!((about.severity, &about.next), (Severity::Note, &None));

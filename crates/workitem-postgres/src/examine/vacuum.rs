@@ -88,7 +88,7 @@ pub fn prepared(place: &mut Place<'_>) -> Result<Vec<Finding>, Failure> {
 pub fn slots(place: &mut Place<'_>) -> Result<Vec<Finding>, Failure> {
     let rows = place.client.query(
         "SELECT slot_name, active, age(xmin)::bigint, quote_literal(slot_name) FROM pg_replication_slots
-         WHERE xmin IS NOT NULL AND (NOT active OR age(xmin) > $1) ORDER BY slot_name",
+         WHERE xmin IS NOT NULL AND (NOT active OR age(xmin)::bigint > $1) ORDER BY slot_name",
         &[&place.limits.slot],
     )?;
     let mut findings = Vec::new();
