@@ -208,7 +208,7 @@ fn what_is_no_store_is_refused_and_left_as_it_is() {
         fs::remove_file(path).unwrap();
         Connection::open(path).unwrap().execute_batch("CREATE TABLE cats (name TEXT)").unwrap();
     });
-    refused("from the future", &["schema version 99", "use a newer workitem"], &|path| {
+    refused("from the future", &["schema version 99", "use a newer one"], &|path| {
         Connection::open(path).unwrap().pragma_update(None, "user_version", 99).unwrap();
     });
 }
