@@ -29,6 +29,14 @@ const FUZZ: &str = "fuzz";
 /// What tortures start.
 const RACK: &[Package] = &[Package { program: "strace", names: &["strace"] }];
 
+/// The torture of many machines, and what it starts besides.
+const FLEET: &str = "fleet";
+const MACHINES: &[Package] = &[
+    Package { program: "initdb", names: &["postgresql"] },
+    Package { program: "ip", names: &["iproute2"] },
+    Package { program: "unshare", names: &["util-linux"] },
+];
+
 #[derive(Args)]
 pub struct Torture {
     /// Leave docs/reliability.md as it is.
@@ -54,6 +62,9 @@ struct Report {
 
 pub fn run(root: &Path, torture: &Torture) -> Result<()> {
     debian(RACK)?;
+    if torture.name == FLEET {
+        debian(MACHINES)?;
+    }
     let ours = ["build", "--release", "--package", "workitem-cli", "--package", "workitem-torture"];
     ensure!(cargo(root).args(ours).status()?.success(), "the release build failed");
     let mut command = Command::new(target(root).join("release/workitem-torture"));

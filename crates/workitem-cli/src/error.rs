@@ -20,27 +20,28 @@ pub struct Error {
     what: String,
     next: Option<String>,
     is_unread: bool,
+    may_pass: bool,
 }
 
 impl Error {
     /// The command line or the input makes no sense.
     pub fn usage(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Usage, what: what.into(), next: None, is_unread: false }
+        Self { exit: Exit::Usage, what: what.into(), next: None, is_unread: false, may_pass: false }
     }
 
     /// The job can be resumed.
     pub fn interrupted(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Interrupted, what: what.into(), next: None, is_unread: false }
+        Self { exit: Exit::Interrupted, what: what.into(), next: None, is_unread: false, may_pass: false }
     }
 
     /// The job was cancelled.
     pub fn cancelled(what: impl Into<String>) -> Self {
-        Self { exit: Exit::DeadLetters, what: what.into(), next: None, is_unread: false }
+        Self { exit: Exit::DeadLetters, what: what.into(), next: None, is_unread: false, may_pass: false }
     }
 
     /// The store or the system failed.
     pub fn system(what: impl Into<String>) -> Self {
-        Self { exit: Exit::Store, what: what.into(), next: None, is_unread: false }
+        Self { exit: Exit::Store, what: what.into(), next: None, is_unread: false, may_pass: false }
     }
 
     /// The system has no room for more of what this process needs.
@@ -73,6 +74,16 @@ impl Error {
     /// Whether standard output was closed by who read it, or not read any more: that is no failure.
     pub const fn is_unread(&self) -> bool {
         self.is_unread
+    }
+
+    /// What happened, without what to do.
+    pub fn what(self) -> String {
+        self.what
+    }
+
+    /// Whether it may be over by the next time, without anybody doing anything about it here.
+    pub const fn may_pass(&self) -> bool {
+        self.may_pass
     }
 
     /// The error as an event: `--json`.
@@ -116,7 +127,7 @@ impl From<StoreError> for Error {
                     Some(_) => "see that the server answers",
                     None => "make room or mend the medium",
                 };
-                Self::system(what)
+                Self { may_pass: true, ..Self::system(what) }
                     .next(format!("{mend}, then `workitem resume`: what was reported done stays done"))
             }
             StoreError::Fenced { .. } => Self::system(what),

@@ -9,10 +9,12 @@
 //! server lives in a temporary folder, listens on a Unix socket in it and on one port of 127.0.0.1, and keeps what it
 //! has acknowledged as one in production does. It ends with the program, however that ends: a watcher reads from a pipe
 //! that nobody else writes to, so that it hears of a `kill -9`, too. Then it stops the server and removes the folder.
+//! One that a test has for itself can be killed and started again, have a standby, and be gone for good.
 //!
 //! `WORKITEM_TEST_POSTGRES=postgres://…` names a server that is there already; it is neither started nor stopped, and
 //! schemas stay behind.
 
+mod deaths;
 mod find;
 mod folder;
 
@@ -40,13 +42,17 @@ const TICK: Duration = Duration::from_millis(20);
 /// Another program may take the port between the look and the start.
 const ATTEMPTS: usize = 5;
 
-/// What runs the server, and stops it when its own input ends. Everything is an argument, so that no path can be
+/// What runs the server, starts it again for each line that it reads, and stops it when its own input ends. Everything is an argument, so that no path can be
 /// mistaken for a command: the folder, then the server with its arguments.
 const WATCHER: &str = r#"
 folder=$1; shift
 "$@" >"$folder/log" 2>&1 </dev/null &
 server=$!
-read -r _
+while read -r _; do
+    wait "$server"
+    "$@" >>"$folder/log" 2>&1 </dev/null &
+    server=$!
+done
 kill -QUIT "$server" 2>/dev/null
 wait "$server"
 rm -rf "$folder"
@@ -201,7 +207,7 @@ fn run(user: &User, postgres: &Path, folder: Folder, settings: &[&str]) -> io::R
 /// Whether it takes connections: the server itself writes it down.
 fn is_ready(data: &Path) -> bool {
     let pid = fs::read_to_string(data.join("postmaster.pid")).unwrap_or_default();
-    pid.lines().nth(7).is_some_and(|line| line.trim() == "ready")
+    pid.lines().nth(7).is_some_and(|line| ["ready", "standby"].contains(&line.trim()))
 }
 
 /// Whether it has given up.

@@ -42,6 +42,16 @@ pub fn migrate(client: &mut Client, address: &Address, make: bool) -> Result<Str
     identity(client, &found)
 }
 
+/// Makes sure that the schema is not newer than this program.
+///
+/// # Errors
+///
+/// Those of [`migrate`].
+pub fn known(client: &mut Client, address: &Address) -> Result<(), Failure> {
+    let none = || StoreError::NoStore { store: address.name.clone() };
+    found(client, address)?.map(|_| ()).ok_or_else(|| none().into())
+}
+
 fn migrate_locked(client: &mut Client, address: &Address, make: bool) -> Result<Found, Failure> {
     let mut version = match found(client, address)? {
         Some(found) => found.version,

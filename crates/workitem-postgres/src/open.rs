@@ -43,7 +43,7 @@ impl PostgresStore {
 
     fn opened(url: &str, make: bool) -> Result<Self, StoreError> {
         let pool = Pool::new(Address::parse(url)?)?;
-        let opened = pool.connect().and_then(|mut client| migrate(&mut client, pool.address(), make));
+        let opened = pool.reach().and_then(|mut client| migrate(&mut client, pool.address(), make));
         let identity = opened.map_err(|failure| failure.while_doing(pool.name(), "opening it"))?;
         Ok(Self { pool, identity, heads: Heads::default(), calls: Arc::default() })
     }

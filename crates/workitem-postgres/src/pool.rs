@@ -10,6 +10,7 @@ use workitem_store::StoreError;
 
 use crate::address::Address;
 use crate::error::{Failure, damaged};
+use crate::migrate::known;
 
 /// Most connections of a store, but for those that hold a job's lock. More threads than that wait for each other.
 const MOST: usize = 8;
@@ -91,8 +92,16 @@ impl Pool {
         &self.address.name
     }
 
-    /// A connection that belongs to nobody else, set up as all are.
+    /// A connection that belongs to nobody else, set up as all are. The schema may have become newer since the store was
+    /// opened; whoever connects anew meets that.
     pub fn connect(&self) -> Result<Client, Failure> {
+        let mut client = self.reach()?;
+        known(&mut client, &self.address)?;
+        Ok(client)
+    }
+
+    /// The same to a store of which nothing is known yet.
+    pub fn reach(&self) -> Result<Client, Failure> {
         let mut client = self.address.config.connect(self.tls.clone())?;
         // A table of the session's own would hide one of ours, were it not named last.
         client

@@ -9,8 +9,8 @@ use std::fmt;
 use std::path::Path;
 
 use workitem_sqlite::SqliteStore;
-use workitem_store::{ItemQuery, ItemRow, Job, Store, StoreError, verify};
-use workitem_types::{EventKind, StatusKind};
+use workitem_store::{HistoryRow, ItemQuery, ItemRow, Job, Store, StoreError, verify};
+use workitem_types::{EventKind, StatusKind, WorkItemEvent};
 
 /// Items read at a time.
 const PAGE: usize = 1_000;
@@ -26,6 +26,10 @@ pub struct Acknowledged {
     pub given_up: BTreeSet<String>,
     /// Items whose agents have started, and the last attempt that one of them was.
     pub started: BTreeMap<String, usize>,
+    /// Who has started an agent, by item and attempt. Where several work on a job, it matters.
+    pub starters: BTreeMap<(String, usize), String>,
+    /// Attempts that were reported to have completed their items.
+    pub completed_by: BTreeMap<String, usize>,
 }
 
 /// How much must hold.
@@ -73,13 +77,25 @@ pub fn check(
     acknowledged: &BTreeMap<String, Acknowledged>,
     moment: Moment,
 ) -> Result<Vec<Violation>, StoreError> {
-    let store = SqliteStore::open(path)?;
+    check_store(&SqliteStore::open(path)?, acknowledged, moment)
+}
+
+/// Checks every job of a store of whatever kind, and that no acknowledged one is missing.
+///
+/// # Errors
+///
+/// [`StoreError`] if the store cannot be read for another reason than damage.
+pub fn check_store(
+    store: &dyn Store,
+    acknowledged: &BTreeMap<String, Acknowledged>,
+    moment: Moment,
+) -> Result<Vec<Violation>, StoreError> {
     let mut names: BTreeSet<String> = acknowledged.keys().cloned().collect();
     names.extend(store.jobs()?.into_iter().map(|job| job.name));
     let nothing = Acknowledged::default();
     let mut found = Vec::new();
     for name in names {
-        found.extend(check_job(&store, &name, acknowledged.get(&name).unwrap_or(&nothing), moment)?);
+        found.extend(check_job(store, &name, acknowledged.get(&name).unwrap_or(&nothing), moment)?);
     }
     Ok(found)
 }
@@ -138,7 +154,7 @@ impl Found<'_> {
                 page => page?,
             };
             let Some(last) = page.last().map(|item| item.seq) else { break };
-            self.completed_once(store, job, &page)?;
+            self.completed_once(store, job, &page, acknowledged)?;
             items.extend(page.into_iter().map(|item| (item.record.id.to_string(), item)));
             after = last;
         }
@@ -148,7 +164,13 @@ impl Found<'_> {
     }
 
     /// Counted here by itself: the machine that replays would refuse it too, and it is what matters most.
-    fn completed_once(&mut self, store: &dyn Store, job: &Job, page: &[ItemRow]) -> Result<(), StoreError> {
+    fn completed_once(
+        &mut self,
+        store: &dyn Store,
+        job: &Job,
+        page: &[ItemRow],
+        acknowledged: &Acknowledged,
+    ) -> Result<(), StoreError> {
         let (Some(first), Some(last)) = (page.first(), page.last()) else { return Ok(()) };
         let history = match store.history(job.id, first.seq..=last.seq) {
             Err(StoreError::Damaged { .. }) => return Ok(()),
@@ -158,6 +180,7 @@ impl Found<'_> {
         for row in history.iter().filter(|row| row.event.kind() == EventKind::AgentComplete) {
             *completions.entry(row.seq).or_default() += 1;
         }
+        self.starts_recorded(page, &history, acknowledged);
         for item in page {
             let (id, times) = (&item.record.id, completions.get(&item.seq).copied().unwrap_or(0));
             let is_completed = item.record.status.kind() == StatusKind::Completed;
@@ -175,6 +198,35 @@ impl Found<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Every agent that has started did so for an attempt that is in the history, under the name of who has started it:
+    /// else the item would have been somebody else's by then, or completed.
+    fn starts_recorded(&mut self, page: &[ItemRow], history: &[HistoryRow], acknowledged: &Acknowledged) {
+        if acknowledged.starters.is_empty() {
+            return;
+        }
+        let mut attempts: BTreeMap<u64, Vec<&str>> = BTreeMap::new();
+        for row in history {
+            if let WorkItemEvent::AgentStart { agent_id } = &row.event {
+                attempts.entry(row.seq).or_default().push(agent_id);
+            }
+        }
+        let recorded: BTreeMap<String, &[&str]> = page
+            .iter()
+            .map(|item| (item.record.id.to_string(), attempts.get(&item.seq).map_or(&[][..], Vec::as_slice)))
+            .collect();
+        for ((id, attempt), starter) in &acknowledged.starters {
+            // Those of other pages have their turn.
+            let Some(recorded) = recorded.get(id) else { continue };
+            let by = attempt.checked_sub(1).and_then(|nth| recorded.get(nth));
+            if by != Some(&starter.as_str()) {
+                let by = by.unwrap_or(&"nobody");
+                let what =
+                    format!("item `{id}`: attempt {attempt} was started by {starter}, recorded is {by}");
+                self.add(Promise::NothingLost, what);
+            }
+        }
     }
 
     fn nothing_lost(&mut self, job: &Job, items: &BTreeMap<String, ItemRow>, acknowledged: &Acknowledged) {
@@ -199,6 +251,15 @@ impl Found<'_> {
                     let what = format!("item `{id}` was reported as {expected}, and is {found}");
                     self.add(Promise::NothingLost, what);
                 }
+            }
+        }
+        for (id, attempt) in &acknowledged.completed_by {
+            let recorded = items.get(id).map_or(0, |item| item.record.attempts);
+            if recorded != *attempt {
+                let what = format!(
+                    "item `{id}` was reported as completed by attempt {attempt}, and there are {recorded}"
+                );
+                self.add(Promise::NothingLost, what);
             }
         }
         for (id, attempt) in &acknowledged.started {

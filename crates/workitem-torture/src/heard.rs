@@ -55,7 +55,10 @@ impl Heard {
             let Ok(event) = serde_json::from_str::<Value>(line) else { continue };
             let id = || event["id"].as_str().unwrap_or_default().to_owned();
             match event["event"].as_str() {
-                Some("completed") => _ = self.acknowledged.completed.insert(id()),
+                Some("completed") => {
+                    let attempt = event["attempt"].as_u64().and_then(|attempt| attempt.try_into().ok());
+                    wrong.extend(self.completed(&id(), attempt));
+                }
                 Some("dead_lettered") => _ = self.acknowledged.given_up.insert(id()),
                 Some("fenced") => wrong.push(format!("item `{}` was fenced: two had it", id())),
                 Some("submitted") => self.items(event["items"].as_u64()),
@@ -66,6 +69,13 @@ impl Heard {
             wrong.push(format!("it panicked: {stderr}"));
         }
         wrong
+    }
+
+    /// Takes in that an item was reported as completed, perhaps by which attempt; wrong is if it was so before.
+    pub fn completed(&mut self, id: &str, attempt: Option<usize>) -> Option<String> {
+        self.acknowledged.completed.insert(id.to_owned());
+        let before = self.acknowledged.completed_by.insert(id.to_owned(), attempt?);
+        before.map(|_| format!("item `{id}` was reported as completed twice"))
     }
 
     /// Takes in what agents noted since. `done` are items that were completed before: none of them may start.
@@ -81,10 +91,15 @@ impl Heard {
         let mut wrong = Vec::new();
         for line in text.lines().skip(self.noted) {
             self.noted += 1;
-            let Some((id, attempt)) = line.split_once(' ') else { continue };
+            // Who it was may follow, and what is for others.
+            let mut words = line.split(' ');
+            let (Some(id), Some(attempt)) = (words.next(), words.next()) else { continue };
             let Ok(attempt) = attempt.parse::<usize>() else { continue };
             if !self.started.insert((id.to_owned(), attempt)) {
                 wrong.push(format!("attempt {attempt} at item `{id}` has started twice"));
+            }
+            if let Some(starter) = words.next() {
+                self.acknowledged.starters.insert((id.to_owned(), attempt), starter.to_owned());
             }
             if done.contains(id) {
                 wrong.push(format!(
@@ -128,7 +143,8 @@ impl Heard {
         self.started.len()
     }
 
-    fn items(&mut self, items: Option<u64>) {
+    /// Takes in that so many items were said to be stored.
+    pub fn items(&mut self, items: Option<u64>) {
         let items = items.and_then(|items| usize::try_from(items).ok());
         self.acknowledged.items = self.acknowledged.items.max(items);
     }

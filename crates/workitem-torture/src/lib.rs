@@ -16,6 +16,7 @@
 //! - [`time`] sets the clock, and stops the program and its agents for a while;
 //! - [`agents`] are hostile ones, and items that are;
 //! - [`soak`] is a long life of one store, and of those who run its jobs;
+//! - [`fleet`] is many workers on one PostgreSQL, and what can happen to them and to it;
 //! - [`stage`] and [`processes`] are what those share;
 //! - [`heard`] and [`place`] are runs of the program and what they have acknowledged.
 //!
@@ -25,6 +26,7 @@ pub mod agents;
 pub mod checker;
 pub mod damage;
 pub mod errors;
+pub mod fleet;
 pub mod fuzz;
 pub mod heard;
 pub mod kills;

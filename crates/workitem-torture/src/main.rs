@@ -15,7 +15,7 @@ use workitem_model::Bounds;
 use workitem_torture::checker::{Moment, check};
 use workitem_torture::scene::Act;
 use workitem_torture::{
-    Report, agents, damage, errors, fuzz, kills, model, points, power, soak, stage, time,
+    Report, agents, damage, errors, fleet, fuzz, kills, model, points, power, soak, stage, time,
 };
 
 /// Short jobs that are tried at the same time: they mostly wait.
@@ -110,6 +110,8 @@ enum Torture {
     Time(Scenes),
     /// Hostile agents, and hostile items.
     Agents(Scenes),
+    /// Many workers on one PostgreSQL: they die and stop, the server does, the network between them is cut.
+    Fleet(Scenes),
     /// A long life of one store.
     Soak {
         /// How long.
@@ -208,6 +210,7 @@ fn main() -> Result<ExitCode> {
         }
         Torture::Time(scenes) => time::run(&scenes.options()?)?,
         Torture::Agents(scenes) => agents::run(&scenes.options()?)?,
+        Torture::Fleet(scenes) => fleet::run(&scenes.options()?)?,
         Torture::Soak { minutes, common } => {
             let (program, seed) = (common.program()?, common.seed());
             soak::run(&soak::Options { program, seed, minutes, folder: common.folder })?

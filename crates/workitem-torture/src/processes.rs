@@ -38,6 +38,28 @@ pub fn of_place(folder: &Path) -> Vec<Process> {
     found
 }
 
+/// Who carries all of these variables.
+pub fn carrying(variables: &[(&str, &str)]) -> Vec<u32> {
+    let wanted: Vec<String> = variables.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let carries = |pid: &u32| {
+        let environment = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        let all: Vec<&[u8]> = environment.split(|byte| *byte == 0).collect();
+        wanted.iter().all(|wanted| all.contains(&wanted.as_bytes()))
+    };
+    pids().filter(carries).collect()
+}
+
+/// Who was started by a process, and is alive.
+pub fn children(parent: u32) -> Vec<u32> {
+    let text = fs::read_to_string(format!("/proc/{parent}/task/{parent}/children")).unwrap_or_default();
+    text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect()
+}
+
+fn pids() -> impl Iterator<Item = u32> {
+    let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().to_str().and_then(|name| name.parse().ok()))
+}
+
 /// Sends a signal to a process, if it is still there.
 pub fn signal(pid: u32, signal: Signal) {
     let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);

@@ -205,6 +205,7 @@ impl Case {
             completed: seen.completed.clone(),
             given_up: seen.given_up.clone(),
             started: seen.started.clone(),
+            ..Acknowledged::default()
         };
         if !seen.live.is_empty() {
             self.wrong(format!("agents live on when the run is over: {:?}", seen.live));

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail, ensure};
 use fastrand::Rng;
 use rustix::process::Signal;
+use workitem_postgres::PostgresStore;
 use workitem_sqlite::SqliteStore;
 use workitem_store::Store;
 
@@ -32,6 +33,7 @@ pub const DONE: &str = "\necho \"$WORKITEM_ID done\"\n";
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One terrible thing.
+#[derive(Clone, Copy)]
 pub struct Scene {
     /// What it is called on the command line.
     pub name: &'static str,
@@ -74,6 +76,7 @@ pub fn run(torture: &str, what: &str, scenes: &[Scene], options: &Options) -> Re
     }
     let (mut ran, mut found) = (0, 0);
     let mut facts: BTreeMap<&str, String> = BTreeMap::new();
+    let mut tallies: BTreeMap<&str, BTreeMap<&'static str, u64>> = BTreeMap::new();
     for round in 0..options.rounds {
         let seed = options.seed.wrapping_add(round);
         for scene in &wanted {
@@ -84,11 +87,14 @@ pub fn run(torture: &str, what: &str, scenes: &[Scene], options: &Options) -> Re
                 stage.wrong(format!("{error:#}"));
             }
             stage.last_look();
-            let Stage { wrong, place, fact, .. } = stage;
+            let Stage { wrong, place, fact, tally, .. } = stage;
             eprintln!("{torture}: {} took {:.1} s", scene.name, begun.elapsed().as_secs_f64());
             ran += 1;
             found += wrong.len() as u64;
             facts.insert(scene.name, fact);
+            for (what, n) in tally {
+                *tallies.entry(scene.name).or_default().entry(what).or_default() += n;
+            }
             if !wrong.is_empty() {
                 for what in &wrong {
                     eprintln!("{torture}: {}: {}", scene.name, tail(what));
@@ -101,7 +107,14 @@ pub fn run(torture: &str, what: &str, scenes: &[Scene], options: &Options) -> Re
     }
     let mut text = format!("{what}\n\n| scene | what is done | seen |\n|---|---|---|\n");
     for scene in wanted {
-        let fact = facts.get(scene.name).map_or("", String::as_str);
+        let mut seen: Vec<String> = tallies
+            .remove(scene.name)
+            .into_iter()
+            .flatten()
+            .map(|(what, n)| format!("{what}: {n}"))
+            .collect();
+        seen.extend(facts.remove(scene.name).filter(|fact| !fact.is_empty()));
+        let fact = seen.join("; ");
         let _ = writeln!(text, "| {} | {} | {fact} |", scene.name, scene.what);
     }
     let seconds = started.elapsed().as_secs_f64();
@@ -120,6 +133,10 @@ pub struct Stage {
     wrong: Vec<String>,
     /// What was measured, for the page.
     pub fact: String,
+    /// What was counted, in all rounds together.
+    tally: BTreeMap<&'static str, u64>,
+    /// Where the store is if not in the place.
+    pub address: Option<String>,
 }
 
 impl Stage {
@@ -132,12 +149,19 @@ impl Stage {
             heard: BTreeMap::new(),
             wrong: Vec::new(),
             fact: String::new(),
+            tally: BTreeMap::new(),
+            address: None,
         })
     }
 
     /// One of two numbers: what a test can afford, and the whole.
     pub const fn of(&self, share: usize, whole: usize) -> usize {
         if self.is_full { whole } else { share }
+    }
+
+    /// Counts something for the page.
+    pub fn count(&mut self, what: &'static str, n: u64) {
+        *self.tally.entry(what).or_default() += n;
     }
 
     /// Notes something that is wrong.
@@ -167,7 +191,11 @@ impl Stage {
         let input = self.place.write("../input", input)?;
         let through: Vec<&str> = ["setsid"].iter().chain(through).copied().collect();
         let mut command = self.place.command(&through, arguments);
-        command.env(MARK, self.place.path()).envs(variables.iter().copied());
+        command.env(MARK, self.place.path());
+        if let Some(address) = &self.address {
+            command.env("WORKITEM_STORE", address);
+        }
+        command.envs(variables.iter().copied());
         self.place.start(command, Some(&input))
     }
 
@@ -192,6 +220,11 @@ impl Stage {
         self.ended(job, ended, codes)
     }
 
+    /// What was heard of a job, for what is heard of it in another way.
+    pub fn heard(&mut self, job: &str) -> &mut Heard {
+        self.heard.entry(job.to_owned()).or_default()
+    }
+
     /// Takes in what a run has said that has ended; of one that only looks, with no job, nothing is acknowledged.
     ///
     /// # Errors
@@ -213,8 +246,11 @@ impl Stage {
     /// # Errors
     ///
     /// If it cannot be opened.
-    pub fn store(&self) -> Result<SqliteStore> {
-        Ok(SqliteStore::open(&self.place.store())?)
+    pub fn store(&self) -> Result<Box<dyn Store>> {
+        Ok(match &self.address {
+            Some(address) => Box::new(PostgresStore::open(address)?),
+            None => Box::new(SqliteStore::open(&self.place.store())?),
+        })
     }
 
     /// Asks the checker about a job.
@@ -227,9 +263,9 @@ impl Stage {
         let heard = self.heard.entry(job.to_owned()).or_default();
         let notes = self.place.file(format!("started.{job}"));
         let mut wrong = heard.starts(&notes, &BTreeSet::new())?;
-        let broken = check_job(&store, job, &heard.acknowledged, moment)?;
+        let broken = check_job(&*store, job, &heard.acknowledged, moment)?;
         wrong.extend(broken.iter().map(ToString::to_string));
-        heard.saw(&store, job)?;
+        heard.saw(&*store, job)?;
         self.wrong.extend(wrong);
         Ok(())
     }

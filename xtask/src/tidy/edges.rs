@@ -105,6 +105,8 @@ const ALLOWED: [Allowed; 18] = [
             "workitem-typestate",
             "workitem-store",
             "workitem-sqlite",
+            "workitem-postgres",
+            "workitem-pgtest",
             "workitem-orchestrator",
             "workitem-schedules",
             "workitem-model",

@@ -51,21 +51,21 @@ pub fn worker(place: &Place, args: &WorkerArgs) -> Result<Exit, Error> {
     let mut store = place.open()?;
     let mut pause = AGAIN.0;
     loop {
-        let failed = match worker.work(&store) {
+        let mut failed = match worker.work(&store) {
             Ok(exit) => return Ok(exit),
             Err(Trouble::Lasting(error)) => return Err(error),
-            Err(Trouble::Passing(error)) => error,
+            Err(Trouble::Passing(error)) => error.to_string(),
         };
         if worker.metrics.is_well() {
             pause = AGAIN.0;
         }
-        worker.metrics.failed(&failed.to_string());
         loop {
+            worker.metrics.failed(&failed);
             let again = short(pause);
             tell(
                 args,
                 &format!("{failed}; again in {again}"),
-                || json!({ "event": "store_failed", "error": failed.to_string(), "again_in": pause.as_secs_f64() }),
+                || json!({ "event": "store_failed", "error": failed, "again_in": pause.as_secs_f64() }),
             );
             if worker.rest(pause, None) {
                 return Ok(worker.stopped());
@@ -76,8 +76,8 @@ pub fn worker(place: &Place, args: &WorkerArgs) -> Result<Exit, Error> {
                     store = opened;
                     break;
                 }
-                // Its exit code is that of a store that failed; all others are mistakes.
-                Err(error) if error.exit == Exit::Store => {}
+                Err(error) if error.may_pass() => failed = error.what(),
+                // Such as a schema that is newer by now: no patience helps with that.
                 Err(error) => return Err(error),
             }
         }

@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use workitem_torture::scene::Act;
-use workitem_torture::{Report, agents, damage, errors, kills, points, power, soak, stage, time};
+use workitem_torture::{Report, agents, damage, errors, fleet, kills, points, power, soak, stage, time};
 
 fn program() -> PathBuf {
     env!("CARGO_BIN_EXE_workitem").into()
@@ -69,6 +69,11 @@ fn a_clock_that_is_set_and_programs_that_are_stopped_keep_nothing_waiting() {
 #[test]
 fn hostile_agents_and_items_harm_nobody_else() {
     finds_nothing(&agents::run(&share()).unwrap());
+}
+
+#[test]
+fn workers_that_are_killed_and_stopped_lose_nothing_and_double_nothing() {
+    finds_nothing(&fleet::run(&share()).unwrap());
 }
 
 #[test]

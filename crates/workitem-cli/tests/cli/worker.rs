@@ -235,6 +235,50 @@ fn pause_and_cancel_reach_a_worker_elsewhere_at_once() {
 }
 
 #[test]
+fn a_worker_goes_on_when_its_server_is_back() {
+    let shop = Workshop::new();
+    let mut server = workitem_pgtest::Server::start(&[]).unwrap();
+    let address = server.schema_url("cli");
+    let store = ["--store", &address];
+    let agent = "echo $WORKITEM_ID >> ran; while [ ! -e go ]; do sleep 0.01; done";
+    waiting_job(&shop, &store, "job", 4, agent, &[]);
+    let worker =
+        shop.spawn(&[&["worker", "-j", "2", "--lease", "1s", "--until-done"], &store[..]].concat(), "");
+    eventually("two agents run", || shop.read_lines("ran").len() == 2);
+    server.kill().unwrap();
+    eventually("it has tried in vain to open the store", || {
+        worker.stderr().matches("; again in ").count() > 1
+    });
+    server.start_again().unwrap();
+    shop.write("go", "");
+    worker.wait().exits(0).says(&["job: finished: 4 completed"]);
+    shop.ask(&[&["verify", "job"], &store[..]].concat()).exits(0);
+}
+
+#[test]
+fn a_worker_that_finds_a_newer_schema_when_it_opens_the_store_again_ends_and_says_so() {
+    let shop = Workshop::new();
+    let address = server();
+    let schema = address.rsplit_once("schema=").unwrap().1.to_owned();
+    let address = format!("{address}&application_name={schema}");
+    let store = ["--store", &address];
+    shop.run(&[&["map", "--job", "job"], &store[..], &["--", "true"]].concat(), lines(1..=2)).exits(0);
+    let worker = shop.spawn(&[&["worker"], &store[..]].concat(), "");
+    let mut admin = postgres::Client::connect(workitem_pgtest::shared().url(), postgres::NoTls).unwrap();
+    let sessions =
+        "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE application_name = $1";
+    eventually("it is there", || {
+        let listens =
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name = $1 AND query LIKE 'LISTEN%'";
+        admin.query_one(listens, &[&schema]).unwrap().get::<_, i64>(0) > 0
+    });
+    // What a program of tomorrow does, under one of today.
+    admin.execute(&format!("UPDATE {schema}.meta SET version = version + 1"), &[]).unwrap();
+    admin.query_one(sessions, &[&schema]).unwrap();
+    worker.wait().exits(5).says(&["has schema version 2, this program knows up to 1: use a newer one"]);
+}
+
+#[test]
 fn an_address_that_leads_nowhere_is_told_without_its_password() {
     let shop = Workshop::new();
     let output = shop.ask(&["jobs", "--store", "postgres://me:secret@127.0.0.1:1/db"]).exits(5);

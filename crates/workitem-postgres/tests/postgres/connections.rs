@@ -39,6 +39,25 @@ fn a_connection_that_broke_while_it_was_idle_is_replaced_and_nobody_hears_of_it(
 }
 
 #[test]
+fn who_connects_anew_meets_a_schema_that_has_become_newer() {
+    let store = named();
+    let job = job_of(&*store, 2);
+    let claimed = claim(&*store, &job, "worker", 1);
+    store.admin().execute(&format!("UPDATE {}.meta SET version = 99", store.schema()), &[]).unwrap();
+    assert!(end_sessions(&store) > 0);
+    let steps: Vec<_> = claimed.into_iter().map(completed).collect();
+    let newer = |error: StoreError| {
+        assert!(matches!(error, StoreError::NewerSchema { found: 99, known: 1, .. }), "{error}");
+    };
+    newer(store.record(&steps).unwrap_err());
+    newer(store.counts(job.id).unwrap_err());
+    let runner = Runner { process: 1, since: at(1), settled_before: 0 };
+    newer(store.lock_job(&job, &runner).map(drop).unwrap_err());
+    store.admin().execute(&format!("UPDATE {}.meta SET version = 1", store.schema()), &[]).unwrap();
+    assert_eq!(store.record(&steps).unwrap(), [Outcome::Recorded]);
+}
+
+#[test]
 fn a_connection_that_breaks_within_a_transaction_is_an_error_and_the_next_call_works() {
     let store = named();
     let job = job_of(&*store, 4);

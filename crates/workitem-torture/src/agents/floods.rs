@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use workitem_store::Store;
 
 use crate::processes::{bytes_below, usage};
 use crate::stage::{NOTE, Stage, numbered};

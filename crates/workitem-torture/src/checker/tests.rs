@@ -44,6 +44,7 @@ impl Bench {
             completed: ["1".to_owned()].into(),
             given_up: ["2".to_owned()].into(),
             started: [("1".to_owned(), 1), ("3".to_owned(), 1)].into(),
+            ..Acknowledged::default()
         };
         Self { acknowledged: [("job".to_owned(), acknowledged)].into(), ..bench }
     }

@@ -1,7 +1,6 @@
 //! Disks that fill up or can only be read any more, while a job runs on them.
 
 use anyhow::{Result, ensure};
-use workitem_store::Store;
 
 use super::mount::{Mount, can_mount};
 use super::words::{said, unclear};

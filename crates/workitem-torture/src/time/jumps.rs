@@ -8,7 +8,6 @@ use anyhow::{Result, ensure};
 use chrono::{TimeDelta, Utc};
 use rustix::process::Signal;
 use serde_json::Value;
-use workitem_store::Store;
 
 use super::clock::{Clock, HOUR_BACK, YEAR_AHEAD};
 use crate::checker::Moment;
