@@ -125,9 +125,13 @@ impl<'s> Fleet<'s> {
 
     fn front_again(&mut self) -> Result<()> {
         let Some(job) = self.jobs.iter().find(|job| job.name == "front") else { return Ok(()) };
-        let (map, input) = (map_of("front"), lines(&job.items));
-        let map: Vec<&str> = map.iter().map(String::as_str).collect();
-        self.front = Some((self.stage.start(&[], &map, &input, &[])?, "front".to_owned()));
+        // In a file that nobody else reads from.
+        self.stage.place.write("front.txt", lines(&job.items))?;
+        let map = map_of("front");
+        let (map, agent) = map.split_at(map.iter().position(|word| word == "--").unwrap_or(map.len()));
+        let words = map.iter().map(String::as_str).chain(["--input", "front.txt"]);
+        let words: Vec<&str> = words.chain(agent.iter().map(String::as_str)).collect();
+        self.front = Some((self.stage.start(&[], &words, "", &[])?, "front".to_owned()));
         Ok(())
     }
 
