@@ -5,7 +5,8 @@
 //! - `cold` — what a first `cargo check` costs;
 //! - `page` — the tables and the targets, as `docs/benchmarks.md` has them;
 //! - `baseline` — the instructions of our own rows, held against those that were written down;
-//! - `orchestrator` — a job, beside `xargs`, GNU `parallel`, bare SQLite and apalis-sqlite.
+//! - `orchestrator` — a job, beside `xargs`, GNU `parallel`, bare SQLite and apalis-sqlite;
+//! - `postgres` — a job on PostgreSQL, beside bare statements, apalis-postgres and `graphile_worker`.
 
 pub mod baseline;
 mod cold;
@@ -13,6 +14,7 @@ mod machine;
 mod measure;
 mod orchestrator;
 pub mod page;
+mod postgres;
 
 use std::path::Path;
 
@@ -35,6 +37,9 @@ enum What {
     Machine(Machine),
     /// Measure what a job costs, beside what people use now, and write docs/job-benchmarks.md.
     Orchestrator(orchestrator::Options),
+    /// Measure what a job costs on PostgreSQL, beside bare statements and other queues, and write
+    /// docs/postgres-benchmarks.md.
+    Postgres(postgres::Options),
 }
 
 #[derive(Args)]
@@ -53,6 +58,7 @@ struct Machine {
 pub fn run(root: &Path, bench: &Bench) -> Result<()> {
     match &bench.what {
         Some(What::Orchestrator(options)) => orchestrator::run(root, options),
+        Some(What::Postgres(options)) => postgres::run(root, options),
         Some(What::Machine(machine)) => run_machine(root, machine),
         None => run_machine(root, &bench.machine),
     }

@@ -55,6 +55,7 @@ pages! {
     problem: "docs/problem.md"
     proof: "docs/proof.md"
     reliability: "docs/reliability.md"
+    scale: "docs/scale.md"
     store: "docs/store.md"
     tour: "docs/tour.md"
     transitions: "docs/transitions.md"

@@ -1,0 +1,135 @@
+//! A job whose agent is a closure that does nothing: what is left is the orchestrator, the store and the server.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::{Result, ensure};
+use serde_json::{Value, json};
+use workitem_orchestrator::{Event, FnAgent, Observer, Options, Orchestrator, Outcome, Stop, Task, now};
+use workitem_postgres::PostgresStore;
+use workitem_store::{NewItem, NewJob, Store, verify};
+
+use crate::clock;
+
+/// Items submitted in one transaction.
+const BATCH: usize = 5_000;
+/// Items that run at a time in each worker.
+pub const PARALLELISM: NonZeroUsize = NonZeroUsize::new(2).expect("it is not zero");
+
+/// A sealed job of so many items.
+pub fn submit(url: &str, name: &str, items: usize) -> Result<Value> {
+    let store = PostgresStore::create(url)?;
+    let job = store.create_job(&NewJob { name: Some(name.to_owned()), spec: Value::Null, now: now() })?;
+    let started = Instant::now();
+    for first in (1..=items).step_by(BATCH) {
+        let batch: Vec<NewItem> = (first..(first + BATCH).min(items + 1)).map(item).collect();
+        store.submit(job.id, &batch)?;
+    }
+    store.seal(job.id, "numbers from 1")?;
+    Ok(json!({ "items": items, "seconds": started.elapsed().as_secs_f64() }))
+}
+
+fn item(number: usize) -> NewItem {
+    let text = number.to_string();
+    NewItem { id: text.as_str().into(), payload: text.as_str().into() }
+}
+
+/// Works on the job until nothing is left, or `most` items are completed here. Says when it began and when its last item
+/// was on the disk.
+pub fn work(
+    url: &str,
+    name: &str,
+    most: Option<usize>,
+    barrier: impl FnOnce() -> Result<()>,
+) -> Result<Value> {
+    let store = Arc::new(PostgresStore::open(url)?);
+    let job = store.job(name)?;
+    let mut orchestrator = Orchestrator::join(store, job)?;
+    let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
+    let options = Options { parallelism: PARALLELISM, ..Options::default() };
+    let stop = Stop::new()?;
+    barrier()?;
+    let began = clock();
+    let mut watch = Watch { stop: stop.clone(), most, completed: 0, ended: began };
+    orchestrator.run(&agent, &options, &stop, &mut watch)?;
+    Ok(json!({ "completed": watch.completed, "began": began, "ended": watch.ended }))
+}
+
+struct Watch {
+    stop: Stop,
+    most: Option<usize>,
+    completed: usize,
+    ended: f64,
+}
+
+impl Observer for Watch {
+    fn event(&mut self, event: &Event<'_>) {
+        if let Event::Ended { outcome: Outcome::Completed, .. } = event {
+            self.completed += 1;
+            self.ended = clock();
+            if Some(self.completed) == self.most {
+                self.stop.drain();
+            }
+        }
+    }
+}
+
+/// So many items must be completed and all others pending, by counts that are exact and a history that replays.
+pub fn audit(url: &str, name: &str, completed: usize) -> Result<Value> {
+    let store = PostgresStore::open(url)?;
+    let job = store.job(name)?;
+    let counts = store.counts(job.id)?.by_status;
+    let total = counts.total();
+    ensure!(
+        counts.completed == completed && counts.pending == total - completed,
+        "expected {completed} items completed and {} pending, found {counts:?}",
+        total - completed
+    );
+    let audit = verify(&store, &job)?;
+    ensure!(audit.passed() && audit.items == total, "the store does not verify: {audit:?}");
+    ensure!(audit.events >= 2 * completed, "{} events of {completed} completed items", audit.events);
+    Ok(json!({ "items": total, "completed": completed, "events": audit.events }))
+}
+
+#[cfg(test)]
+mod tests {
+    use workitem_pgtest::Server;
+
+    use super::*;
+    use crate::{bare, plan};
+
+    #[test]
+    fn a_job_is_done_twice_by_workers_and_by_bare_statements_and_both_verify() {
+        let server = Server::start(&[]).unwrap();
+        let url = server.url();
+        submit(url, "ours", 1_000).unwrap();
+        let worked = std::thread::scope(|scope| {
+            let workers = [0; 2].map(|_| scope.spawn(|| work(url, "ours", None, || Ok(())).unwrap()));
+            workers.map(|worker| worker.join().unwrap()["completed"].as_u64().unwrap())
+        });
+        assert_eq!(worked.iter().sum::<u64>(), 1_000);
+        audit(url, "ours", 1_000).unwrap();
+
+        submit(url, "bare", 1_000).unwrap();
+        let plan = plan::plan(url, "ours").unwrap();
+        let sent = (0..plan["workers"].as_array().unwrap().len()).map(|worker| {
+            let said = bare::bare(url, "bare", &plan.to_string(), worker, || Ok(())).unwrap();
+            said["completed"].as_u64().unwrap()
+        });
+        assert_eq!(sent.sum::<u64>(), 1_000);
+        audit(url, "bare", 1_000).unwrap();
+    }
+
+    #[test]
+    fn a_worker_that_is_to_do_a_share_puts_the_rest_back_and_an_audit_sees_what_is_missing() {
+        let server = Server::start(&[]).unwrap();
+        submit(server.url(), "job", 2_000).unwrap();
+        let completed = work(server.url(), "job", Some(300), || Ok(())).unwrap()["completed"].clone();
+        let completed = usize::try_from(completed.as_u64().unwrap()).unwrap();
+        assert!((300..2_000).contains(&completed), "{completed}");
+        audit(server.url(), "job", completed).unwrap();
+        let refused = audit(server.url(), "job", completed + 1).unwrap_err().to_string();
+        assert!(refused.starts_with(&format!("expected {} items", completed + 1)), "{refused}");
+    }
+}
