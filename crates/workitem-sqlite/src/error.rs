@@ -1,8 +1,10 @@
 //! From SQLite's errors to the store's.
 
 use std::io;
+use std::path::Path;
 
 use rusqlite::ErrorCode;
+use rustix::fs::statvfs;
 use workitem_store::StoreError;
 
 /// An error inside a transaction: SQLite's, or one that already is the store's.
@@ -76,9 +78,21 @@ fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!("{what}: another process has kept it locked for too long")
         }
+        // Where it cannot make its index of the write-ahead log, it does not say why.
+        Some(ErrorCode::SystemIoFailure) if has_no_room(store) => {
+            format!("{what}: {error}; the disk is full")
+        }
         _ => format!("{what}: {error}"),
     };
     StoreError::Engine { store: store.to_owned(), what: told, cause: Some(Box::new(error)) }
+}
+
+/// Whether there is no room for another piece of that index around the store's file.
+fn has_no_room(store: &str) -> bool {
+    const PIECE: u64 = 32 << 10;
+    let folder = Path::new(store).parent().filter(|folder| !folder.as_os_str().is_empty());
+    let free = statvfs(folder.unwrap_or(Path::new(".")));
+    free.is_ok_and(|free| free.f_bavail.saturating_mul(free.f_frsize) < PIECE)
 }
 
 #[cfg(test)]
@@ -106,6 +120,15 @@ mod tests {
         ] {
             assert!(told(code).contains(words), "{}", told(code));
         }
+    }
+
+    #[test]
+    fn where_there_is_room_a_disk_that_fails_is_not_full() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(!has_no_room(&folder.path().join("jobs.db").display().to_string()));
+        assert!(!has_no_room("jobs.db"));
+        // What the system makes up has no room for anything.
+        assert!(!cfg!(target_os = "linux") || has_no_room("/proc/jobs.db"));
     }
 
     #[test]

@@ -126,6 +126,16 @@ mod tests {
     }
 
     #[test]
+    fn a_process_is_alive_until_it_is_collected() {
+        assert!(is_alive(std::process::id()));
+        assert!(!is_alive(0) && !is_alive(u32::MAX) && !is_alive(i32::MAX.cast_unsigned()));
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        assert!(is_alive(child.id()), "nobody has collected it yet");
+        child.wait().unwrap();
+        assert!(!is_alive(child.id()));
+    }
+
+    #[test]
     fn stat_lines_are_read_whatever_the_name() {
         let tail = "40 41 41 0 -1 4194560 1 0 0 0 0 0 0 0 20 0 1 0 99 5";
         let line = format!("42 (a) R (b) S {tail}");

@@ -62,7 +62,7 @@ const CALLS: [Call; 12] = [
         names: "clone,clone3,vfork,fork",
         of: Files::Any,
         errors: &["EAGAIN"],
-        places: &["thread", "agent", "process", "signals"],
+        places: &["thread", "agent", "process", "signals", "`sh`"],
     },
 ];
 
