@@ -42,6 +42,7 @@ impl Blobs for PostgresStore {
             pieces: 0,
             length: 0,
             buffer: Vec::new(),
+            is_broken: false,
             is_finished: false,
         }))
     }
@@ -71,6 +72,8 @@ struct Unfinished {
     pieces: i64,
     length: i64,
     buffer: Vec<u8>,
+    /// A piece may be missing.
+    is_broken: bool,
     is_finished: bool,
 }
 
@@ -96,6 +99,7 @@ impl Unfinished {
             self.store(tx)
         });
         self.what = what;
+        self.is_broken |= stored.is_err();
         stored.map_err(io::Error::other)
     }
 }
@@ -117,6 +121,9 @@ impl Write for Unfinished {
 
 impl BlobWriter for Unfinished {
     fn finish(mut self: Box<Self>) -> io::Result<()> {
+        if self.is_broken {
+            return Err(io::Error::other(format!("{}: a part of it could not be written", self.what)));
+        }
         let (pool, what) = (Arc::clone(&self.pool), mem::take(&mut self.what));
         let writer = &mut *self;
         let finished = pool.write(&what, |tx| {

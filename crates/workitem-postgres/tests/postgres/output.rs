@@ -56,6 +56,25 @@ fn a_writer_that_is_dropped_leaves_nothing_and_one_that_dies_leaves_what_upkeep_
 }
 
 #[test]
+fn output_of_which_a_piece_was_lost_on_its_way_is_never_finished() {
+    let store = throwaway();
+    let job = job_of(&*store, 1);
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    let mut blob = store.create(name).unwrap();
+    // It is refused by the commit, when all seems to be done.
+    let refuse = "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE ''no''; END';
+         CREATE CONSTRAINT TRIGGER refusal AFTER INSERT ON pieces DEFERRABLE INITIALLY DEFERRED
+         FOR EACH ROW EXECUTE FUNCTION refuse()";
+    store.admin().batch_execute(refuse).unwrap();
+    assert!(blob.write_all(&pattern(PIECE)).is_err());
+    store.admin().batch_execute("DROP TRIGGER refusal ON pieces").unwrap();
+    // Whoever goes on all the same must not be told that everything is there.
+    let _ = blob.write_all(b"the end");
+    assert!(blob.finish().is_err());
+    assert!(Blobs::open(&*store, name).is_err());
+}
+
+#[test]
 fn a_piece_that_is_gone_is_damage_and_no_end_of_file() {
     let store = throwaway();
     let job = job_of(&*store, 1);
