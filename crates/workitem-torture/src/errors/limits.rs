@@ -56,7 +56,8 @@ fn job(
         }
         _ => ends.stopped += 1,
     }
-    if let Some(unclear) = unclear(&ended, &["workitem.db", "thread", "agent", "process", "signals", "files"])
+    if let Some(unclear) =
+        unclear(&ended, &["workitem.db", "thread", "agent", "process", "signals", "files", "`sh`"])
     {
         stage.wrong(format!("{limit}: {unclear}"));
     }
