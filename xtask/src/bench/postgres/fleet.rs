@@ -12,7 +12,7 @@ use super::{Bench, number, said, server};
 /// How long they are let come to rest.
 const SETTLE: Duration = Duration::from_secs(25);
 /// How long they are watched.
-const WATCHED: Duration = Duration::from_secs(60);
+const WATCHED: Duration = Duration::from_mins(1);
 
 /// What one worker that has nothing to do sends in a second.
 pub struct Idle {
