@@ -208,7 +208,7 @@ impl Store for MemoryStore {
     }
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        Ok(self.0.fleet.as_ref().map_or_else(system_time, |fleet| (fleet.clock)()))
+        Ok(self.0.fleet.as_ref().map_or_else(system_time, |fleet| whole_micros((fleet.clock)())))
     }
 
     fn is_shared(&self) -> bool {

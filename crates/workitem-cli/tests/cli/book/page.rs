@@ -49,7 +49,7 @@ fn add_block(
             steps.push(Step::Patch { line, file: file.to_owned(), before: lines_of(before) });
         }
         ("console", None, None, None) => add_commands(steps, line, block)?,
-        ("console", None, None, Some(reason)) if !reason.is_empty() => {}
+        ("console" | "sql", None, None, Some(reason)) if !reason.is_empty() => {}
         ("text" | "mermaid", None, None, None) => {}
         // Compiled by `workitem-book`, if it is not told to ignore them. Files of a crate of their own are `rs`, which
         // rustdoc does not take for its own.
