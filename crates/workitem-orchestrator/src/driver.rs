@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use tracing::trace;
-use workitem_store::{ClaimRequest, Control, JobId, Store, StoreError};
+use workitem_store::{ClaimRequest, Control, JobCounts, JobId, Store, StoreError};
 
 use self::record::Done;
 use crate::clock::{self, Waiting};
@@ -25,6 +25,9 @@ const LOOK: Duration = Duration::from_millis(200);
 const OBEY: Duration = Duration::from_millis(100);
 /// How often to look for either if the store calls when there is something to see: a call can be lost.
 const CALLED: Duration = Duration::from_secs(5);
+
+/// So many claims in a row have found nothing, though there should be something: it was not added in between.
+const IN_VAIN: u32 = 3;
 
 /// Puts in order, at this time, what orchestrators that went away have left.
 type PutInOrder<'a> = dyn Fn(&mut dyn Observer, DateTime<Utc>) -> Result<(), RunError> + 'a;
@@ -61,6 +64,8 @@ pub struct Driver<'a, W> {
     next_due: Option<DateTime<Utc>>,
     /// Whether items were asked for and none was due.
     nothing_due: bool,
+    /// Claims in a row that found nothing, neither due nor put off, while nothing was at work here either.
+    in_vain: u32,
     /// Whether the store calls when there is something to see.
     is_called: bool,
     started: Instant,
@@ -93,6 +98,7 @@ impl<'a, W: World> Driver<'a, W> {
             waiting,
             next_due: None,
             nothing_due: false,
+            in_vain: 0,
             is_called: false,
             started: now,
             renewed: now,
@@ -169,7 +175,19 @@ impl<'a, W: World> Driver<'a, W> {
         if self.run.options.while_due && (self.nothing_due || self.control != Control::Run) {
             return Ok(true);
         }
-        Ok(self.next_due.is_none() && self.run.store.counts(self.run.job)?.is_finished())
+        let counts = self.run.store.counts(self.run.job)?;
+        if !counts.is_finished() && self.in_vain >= IN_VAIN && matches!(self.run.others, Others::None) {
+            return Err(self.contradiction(&counts));
+        }
+        Ok(self.next_due.is_none() && counts.is_finished())
+    }
+
+    /// Nobody else works on the job, and nothing of it is left to be claimed; so nothing would ever happen any more.
+    fn contradiction(&self, counts: &JobCounts) -> StoreError {
+        let left = counts.by_status.total() - counts.settled();
+        let what =
+            format!("its counts say that {left} items of this job are left, and there is none to be run");
+        StoreError::Damaged { store: self.run.store.name(), what }
     }
 
     /// Claims what the slots need next, if they need anything soon.
@@ -198,6 +216,8 @@ impl<'a, W: World> Driver<'a, W> {
         })?;
         trace!(claims = claimed.claims.len(), limit, next_due = ?claimed.next_due, "claimed");
         (self.next_due, self.nothing_due) = (claimed.next_due, claimed.claims.is_empty());
+        let is_vain = self.nothing_due && self.next_due.is_none() && self.outstanding == 0;
+        self.in_vain = if is_vain { self.in_vain + 1 } else { 0 };
         if let Some(starts) = &mut self.starts {
             starts.started(now, claimed.claims.len());
         }

@@ -8,16 +8,18 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::process::Command;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use common::{all_stores, slots};
+use common::{Bench, all_stores, slots};
+use rusqlite::Connection;
 use workitem_orchestrator::{
     Backoff, Event, FnAgent, Observer, Options, Outcome, Rate, Retry, RunError, Stop, Stopping, Summary,
     Task, now,
 };
+use workitem_sqlite::SqliteStore;
 use workitem_store::{Cause, ClaimRequest, Job, SettledLease, Store, StoreError, verify};
 use workitem_types::{StatusKind, WorkItemEvent};
 use workitem_typestate::{AgentFailed, MaxAttempts};
@@ -292,6 +294,19 @@ fn what_a_vanished_run_left_behind_is_run_again() {
 }
 
 #[test]
+fn counts_that_promise_what_is_not_there_are_an_error_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let bench = Bench::over(Arc::new(SqliteStore::create(&path).unwrap()));
+    let job = bench.job(2);
+    Connection::open(&path).unwrap().execute("UPDATE jobs SET in_progress = 3", []).unwrap();
+    let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(()));
+    let refused = bench.run_watched(&job, &agent, &slots(1), &bench.stop, &mut ()).unwrap_err();
+    assert!(matches!(&refused, RunError::Store(StoreError::Damaged { .. })), "{refused}");
+    assert!(refused.to_string().contains("3 items of this job are left"), "{refused}");
+}
+
+#[test]
 #[cfg(target_os = "linux")]
 fn agents_of_a_vanished_run_are_ended_before_their_items_are_run_again() {
     all_stores(|bench| {
@@ -301,7 +316,10 @@ fn agents_of_a_vanished_run_are_ended_before_their_items_are_run_again() {
         let run = format!("{}-{}-4711-1", bench.store().identity(), job.id);
         let mut orphan = Command::new("sleep");
         orphan.arg("100").env("WORKITEM_RUN", run).env("WORKITEM_ID", "1").env("WORKITEM_ATTEMPT", "1");
-        let orphan = Mutex::new(orphan.spawn().unwrap());
+        let orphan = orphan.spawn().unwrap();
+        // A program is started a moment before its environment can be seen.
+        while std::fs::read(format!("/proc/{}/environ", orphan.id())).unwrap().is_empty() {}
+        let orphan = Mutex::new(orphan);
         let agent = FnAgent::new(|task: &Task<'_>| {
             let ours = format!("{}-{}-{}-", bench.store().identity(), job.id, std::process::id());
             assert!(task.run.starts_with(&ours), "{} does not begin with {ours}", task.run);

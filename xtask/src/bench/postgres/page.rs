@@ -190,8 +190,7 @@ mod tests {
             large: written,
             counts: 0.001,
         };
-        let idle =
-            Idle { workers: 10, watched: Duration::from_mins(1), statements: 0.25, transactions: 0.1 };
+        let idle = Idle { workers: 10, watched: Duration::from_mins(1), statements: 0.25, transactions: 0.1 };
         let server = "PostgreSQL 15".to_owned();
         Report {
             rounds: 3,
