@@ -129,3 +129,31 @@ pub fn span(seconds: u64) -> String {
     let unit = UNITS.iter().find(|(_, least)| seconds >= *least);
     unit.map_or_else(|| format!("{seconds} s"), |(name, least)| format!("{} {name}", seconds / (least / 2)))
 }
+
+#[cfg(test)]
+mod tests {
+    use workitem_typestate::AgentFailed;
+
+    use super::*;
+    use crate::MemoryStore;
+    use crate::contract::{at, claim, job_of, record};
+
+    #[test]
+    fn what_is_bad_has_a_word_and_what_is_large_a_unit() {
+        let severities = [Severity::Note, Severity::Warning, Severity::Fault];
+        assert_eq!(severities.map(Severity::name), ["note", "warning", "fault"]);
+        assert_eq!([0, 1_023, 1_536, 3 << 29].map(size), ["0 B", "1023 B", "1.5 KiB", "1.5 GiB"]);
+        let spans = ["119 s", "2 min", "119 min", "2 h", "47 h", "2 days"];
+        assert_eq!([119, 120, 7_199, 7_200, 172_799, 172_800].map(span), spans);
+    }
+
+    #[test]
+    fn what_is_left_is_in_progress_or_has_failed_and_nobody_has_settled_it() {
+        let store = MemoryStore::new();
+        let job = job_of(&store, 3);
+        let failed = claim(&store, &job, 2, 1).remove(0).step(AgentFailed { error: "exit 7".into() }, at(2));
+        record(&store, failed.seal());
+        let found = left_behind(&store).unwrap();
+        assert!(found[0].what.contains("2 items in progress"), "{found:?}");
+    }
+}
