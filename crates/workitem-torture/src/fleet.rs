@@ -3,7 +3,7 @@
 //!
 //! Whatever it was, in the end every item is settled, nothing that was acknowledged is lost, and nothing is recorded twice.
 //! Workers run in processes of their own with a lease of two seconds, and say in their logs what they believe to be
-//! durable. [`audit`] has the server itself watch over leases: an item is taken over only from who has none.
+//! durable. `audit` has the server itself watch over leases: an item is taken over only from who has none.
 
 mod audit;
 mod crew;
