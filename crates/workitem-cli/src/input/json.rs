@@ -61,6 +61,11 @@ fn parse_path(path: &str) -> Result<JsonPath, InputError> {
         path: path.to_owned(),
         reason: error.to_string(),
     };
+    // At an escape that the end cuts off the parser panics, as if more could come.
+    if path.rsplit_once("\\u").is_some_and(|(_, digits)| digits.chars().count() < 4) {
+        let reason = "its last escape \\u has fewer than four digits".to_owned();
+        return Err(InputError::JsonPath { path: path.to_owned(), reason });
+    }
     JsonPath::parse(path).map_err(error)
 }
 

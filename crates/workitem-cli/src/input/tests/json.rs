@@ -107,6 +107,14 @@ fn a_path_selects_items() {
 }
 
 #[test]
+fn a_path_that_ends_within_an_escape_is_refused() {
+    for cut in [r#"$["\u"#, r#"$["\u00e"#, r#"$["\ud83d\u"#] {
+        let refused = shown("[]", &path(cut));
+        assert!(refused[0].contains("fewer than four digits"), "{refused:?}");
+    }
+}
+
+#[test]
 fn a_path_must_be_one_and_have_a_document() {
     let error = shown("[]", &path("pages[*]"));
     assert!(error[0].starts_with("`pages[*]` is no JSONPath: "), "{error:?}");
