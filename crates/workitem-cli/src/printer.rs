@@ -195,6 +195,12 @@ impl InOrder {
         Ok(())
     }
 
+    /// What is settled and waits for its turn.
+    #[cfg(test)]
+    pub fn waiting(&self) -> Vec<u64> {
+        self.settled.keys().copied().collect()
+    }
+
     /// No turn comes any more: prints what is still waiting, in order.
     pub fn finish(mut self, store: &dyn Store, printer: &mut Printer) -> Result<(), StoreError> {
         while let Some((seq, completed)) = self.settled.pop_first() {

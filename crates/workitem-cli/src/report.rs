@@ -110,11 +110,14 @@ impl Reporter {
 
     fn print(&mut self, event: &Event<'_>) {
         match event {
-            // The first event of a run: nothing was claimed yet, and what was left behind is in order.
-            Event::Recovered { .. } if self.keep_order => match InOrder::new(&*self.store, self.job.id) {
-                Ok(in_order) => self.in_order = Some(in_order),
-                Err(error) => self.note(Err(error.into())),
-            },
+            // The first event of a run: nothing was claimed yet, and what was left behind is in order. Where a store is
+            // shared, more may come of what others leave meanwhile; the order stays.
+            Event::Recovered { .. } if self.keep_order && self.in_order.is_none() => {
+                match InOrder::new(&*self.store, self.job.id) {
+                    Ok(in_order) => self.in_order = Some(in_order),
+                    Err(error) => self.note(Err(error.into())),
+                }
+            }
             Event::Ended { seq, attempt, output, outcome, .. } => match outcome {
                 Outcome::Completed if self.keep_order => self.settled(*seq, Some(*attempt)),
                 Outcome::Completed => {
@@ -186,4 +189,31 @@ pub fn rate(settled: usize, left: usize, elapsed: Duration) -> (f64, Option<Dura
     let rate = if elapsed.is_zero() { 0.0 } else { settled / elapsed.as_secs_f64() };
     let eta = (rate > 0.0).then(|| Duration::try_from_secs_f64(left / rate).unwrap_or(Duration::MAX));
     (rate, eta)
+}
+
+#[cfg(test)]
+mod tests {
+    use workitem_orchestrator::now;
+    use workitem_store::{AttemptOutput, MemoryStore, NewItem, NewJob, Recovered};
+
+    use super::*;
+
+    #[test]
+    fn what_waits_for_its_turn_waits_on_when_others_have_left_something() {
+        let store: Arc<dyn Store> = Arc::new(MemoryStore::shared(now));
+        let new = NewJob { name: Some("job".into()), spec: serde_json::Value::Null, now: now() };
+        let job = store.create_job(&new).unwrap();
+        let items = ["1", "2"].map(|id| NewItem { id: id.into(), payload: id.into() });
+        store.submit(job.id, &items).unwrap();
+        let args = RunArgs { quiet: true, ..RunArgs::default() };
+        let mut reporter = Reporter::start(store, &job, &args, true, Stop::new().unwrap(), "").unwrap();
+        let recovered = Event::Recovered { orphans: 0, items: Recovered::default() };
+        reporter.event(&recovered);
+        let (item, output) = ("2".into(), AttemptOutput::default());
+        let (took, outcome) = (Duration::ZERO, Outcome::Completed);
+        reporter.event(&Event::Ended { item: &item, seq: 2, attempt: 1, took, output: &output, outcome });
+        reporter.event(&recovered);
+        assert_eq!(reporter.in_order.as_ref().unwrap().waiting(), [2]);
+        reporter.finish(None).unwrap();
+    }
 }
