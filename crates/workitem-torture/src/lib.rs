@@ -25,6 +25,7 @@
 pub mod agents;
 pub mod checker;
 pub mod damage;
+mod each;
 pub mod errors;
 pub mod fleet;
 pub mod fuzz;

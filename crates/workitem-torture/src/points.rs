@@ -6,14 +6,14 @@
 use std::fmt::Write;
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use crate::Report;
 use crate::checker::Moment;
+use crate::each::each;
 use crate::scene::{Act, Scene, strace};
 
 /// What changes a file or makes it durable. SQLite writes with `pwrite64`; files of long output and locks with `write`.
@@ -67,21 +67,13 @@ pub fn run(options: &Options) -> Result<Report> {
             chains.extend(options.acts.iter().map(|act| Chain { seed, act: *act, call }));
         }
     }
-    let (next, found, points) = (AtomicUsize::new(0), AtomicU64::new(0), Mutex::new(Points::default()));
-    let work = || -> Result<()> {
-        while let Some(chain) = chains.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let (tried, wrong) = chain.run(options)?;
-            found.fetch_add(wrong, Ordering::Relaxed);
-            let mut points = points.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            points[chain.call][chain.act as usize] += tried;
-        }
+    let (found, points) = (AtomicU64::new(0), Mutex::new(Points::default()));
+    each(&chains, options.at_once, |chain| {
+        let (tried, wrong) = chain.run(options)?;
+        found.fetch_add(wrong, Ordering::Relaxed);
+        let mut points = points.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        points[chain.call][chain.act as usize] += tried;
         Ok(())
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.at_once).map(|_| scope.spawn(work)).collect();
-        let ended =
-            workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a thread panicked"))?);
-        ended.collect::<Result<Vec<()>>>()
     })?;
     let points = points.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     Ok(Report {

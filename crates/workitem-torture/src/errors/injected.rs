@@ -8,17 +8,16 @@ use std::fmt::Write;
 use std::fs;
 use std::sync::Mutex;
 use std::sync::PoisonError;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 use std::time::Instant;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 use fastrand::Rng;
 
 use super::Options;
 use super::log::Log;
 use super::words::{said, unclear};
 use crate::Report;
+use crate::each::each;
 use crate::place::Place;
 use crate::scene::{Act, Scene};
 use crate::stage::end_processes;
@@ -127,19 +126,8 @@ pub fn run(options: &Options) -> Result<Report> {
     if let Some(only) = &options.scenes.only {
         chains.retain(|chain| CALLS[chain.call].told() == *only);
     }
-    let (next, tallies) = (AtomicUsize::new(0), Mutex::new(Tallies::default()));
-    let work = || -> Result<()> {
-        while let Some(chain) = chains.get(next.fetch_add(1, Ordering::Relaxed)) {
-            chain.run(options, &tallies)?;
-        }
-        Ok(())
-    };
-    thread::scope(|scope| {
-        let workers: Vec<_> = (0..options.at_once).map(|_| scope.spawn(work)).collect();
-        let ended =
-            workers.into_iter().map(|worker| worker.join().map_err(|_| anyhow!("a thread panicked"))?);
-        ended.collect::<Result<Vec<()>>>()
-    })?;
+    let tallies = Mutex::new(Tallies::default());
+    each(&chains, options.at_once, |chain| chain.run(options, &tallies))?;
     let tallies = tallies.into_inner().unwrap_or_else(PoisonError::into_inner);
     let seconds = started.elapsed().as_secs_f64();
     let ran = tallies.cells.iter().flatten().map(|cell| cell.tried).sum();
