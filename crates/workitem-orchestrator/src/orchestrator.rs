@@ -202,7 +202,7 @@ impl Orchestrator {
         let run = self.run_name(time.now());
         let span = info_span!("run", job = %job.name);
         let _in_span = span.enter();
-        self.clean_up(options, observer)?;
+        self.put_in_order(options, observer, time.now(), true, |attempts| self.end_orphans(attempts))?;
         let put_in_order = |observer: &mut dyn Observer, now| {
             self.put_in_order(options, observer, now, false, |attempts| self.end_orphans(attempts))
         };
@@ -291,8 +291,10 @@ impl Orchestrator {
         tells_nothing: bool,
         end_orphans: impl FnOnce(&HashSet<(String, usize)>) -> io::Result<usize>,
     ) -> Result<(), RunError> {
+        let abandoned = self.store.abandoned(self.job.id, MOST_ABANDONED, now)?;
+        let is_in_order = abandoned.is_empty();
         let mut attempts = HashSet::new();
-        for abandoned in self.store.abandoned(self.job.id, MOST_ABANDONED, now)? {
+        for abandoned in abandoned {
             if let Abandoned::Running { leased, .. } = abandoned {
                 attempts.insert((leased.item().id().to_string(), leased.item().attempts()));
             }
@@ -301,7 +303,11 @@ impl Orchestrator {
         let orphans =
             if attempts.is_empty() { 0 } else { end_orphans(&attempts).map_err(RunError::Orphans)? };
         let retry = |item: &WorkItem<Failed>| options.retry.should_retry(item, Cause::Stranded);
-        let items = recover(&*self.store, self.job.id, options.max_crashes, &retry, now)?;
+        let items = if is_in_order {
+            Recovered::default()
+        } else {
+            recover(&*self.store, self.job.id, options.max_crashes, &retry, now)?
+        };
         let Recovered { interrupted, given_up, settled } = items;
         if orphans > 0 || items != Recovered::default() {
             warn!(orphans, interrupted, given_up, settled, "put in order what another run had left");
