@@ -10,6 +10,7 @@ pub fn duration(text: &str) -> Result<Duration, String> {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
     }
+    .map_err(|why| format!("is no duration such as 30s or 1h 30m: {why}"))
 }
 
 /// Like [`duration`], but not zero.

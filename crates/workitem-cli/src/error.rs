@@ -124,11 +124,13 @@ impl From<StoreError> for Error {
             }
             StoreError::Engine { store, .. } => {
                 let mend = match scheme(&store) {
-                    Some(_) => "see that the server answers",
-                    None => "make room or mend the medium",
+                    Some(_) => {
+                        "see that the server answers and takes what --store says, then do the same again"
+                    }
+                    None => "make room or mend the medium, then `workitem resume`",
                 };
                 Self { may_pass: true, ..Self::system(what) }
-                    .next(format!("{mend}, then `workitem resume`: what was reported done stays done"))
+                    .next(format!("{mend}: what was reported done stays done"))
             }
             StoreError::Fenced { .. } => Self::system(what),
             _ => Self::system(what),

@@ -132,7 +132,9 @@ impl Worker<'_> {
                 has_worked |= self.take_up(store, job)?;
             }
             self.metrics.answered();
+            // Who has worked looks for more first.
             if self.args.until_done
+                && !has_worked
                 && let Some(exit) = self.done(store)?
             {
                 return Ok(exit);

@@ -279,6 +279,42 @@ fn a_worker_that_finds_a_newer_schema_when_it_opens_the_store_again_ends_and_say
 }
 
 #[test]
+fn who_works_without_the_lock_is_in_the_way_of_verify_and_of_gc() {
+    let shop = Workshop::new();
+    let address = server();
+    let store = ["--store", &address];
+    waiting_job(
+        &shop,
+        &store,
+        "job",
+        2,
+        "echo $WORKITEM_ID >> ran; while [ ! -e go ]; do sleep 0.01; done",
+        &[],
+    );
+    let worker = shop.spawn(&[&["worker", "-j", "1"], &store[..]].concat(), "");
+    eventually("an agent runs", || shop.read_lines("ran").len() == 1);
+    shop.ask(&[&["verify", "job"], &store[..]].concat()).exits(6).says(&["is being run by process"]);
+    shop.ask(&[&["gc", "job", "--unfinished"], &store[..]].concat()).exits(6);
+    shop.write("go", "");
+    eventually("all is done", || count(&shop, &store, "job", "completed") == 2);
+    worker.signal(Signal::TERM);
+    worker.wait().exits(0);
+    shop.ask(&[&["verify", "job"], &store[..]].concat()).exits(0);
+}
+
+#[test]
+fn a_rule_that_fires_in_a_map_pauses_the_job_where_others_may_work_on_it() {
+    let shop = Workshop::new();
+    let address = server();
+    for (store, expected) in [(&["--store", &*address][..], "paused"), (&[], "interrupted")] {
+        let map = ["map", "--job", "job", "-j", "1", "--max-failures", "1", "--", "false"];
+        shop.run(&[&map[..7], store, &map[7..]].concat(), lines(1..=50)).exits(3);
+        let status = shop.ask(&[&["status", "job", "--json"], store].concat()).exits(0).json();
+        assert_eq!(status["state"], expected, "{status}");
+    }
+}
+
+#[test]
 fn an_address_that_leads_nowhere_is_told_without_its_password() {
     let shop = Workshop::new();
     let output = shop.ask(&["jobs", "--store", "postgres://me:secret@127.0.0.1:1/db"]).exits(5);
