@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
-use workitem_orchestrator::{Orchestrator, Template, now};
+use workitem_orchestrator::{Orchestrator, Template};
 use workitem_store::{Job, NewItem, NewJob, Payload, Skipped, Store, StoreError};
 use workitem_types::ItemId;
 
@@ -123,7 +123,7 @@ fn make_locked(
     spec: &Spec,
 ) -> Result<Option<Orchestrator>, Error> {
     let spec = serde_json::to_value(spec).map_err(|error| Error::usage(error.to_string()))?;
-    let job = match store.create_job(&NewJob { name: name.map(str::to_owned), spec, now: now() }) {
+    let job = match store.create_job(&NewJob { name: name.map(str::to_owned), spec, now: store.now()? }) {
         Err(StoreError::JobExists { .. }) => return Ok(None),
         made => made?,
     };

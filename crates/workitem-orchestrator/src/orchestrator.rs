@@ -17,7 +17,7 @@ use workitem_types::ItemId;
 use workitem_typestate::{Failed, WorkItem};
 
 use crate::agent::{Agent, Fault};
-use crate::clock::{self, TimeOfDay};
+use crate::clock::TimeOfDay;
 use crate::driver::{Driver, Others, Run};
 use crate::observer::{Event, Observer};
 use crate::process::{end_orphans, is_alive, remove_item_files};
@@ -155,7 +155,7 @@ impl Orchestrator {
     /// [`StoreError::Busy`] if another process has it, [`StoreError`] if the store fails.
     pub fn new(store: Arc<dyn Store>, job: Job) -> Result<Self, StoreError> {
         let settled_before = store.counts(job.id)?.settled();
-        let runner = Runner { process: process::id(), since: clock::now(), settled_before };
+        let runner = Runner { process: process::id(), since: store.now()?, settled_before };
         let lock = store.lock_job(&job, &runner)?;
         Ok(Self { store, job, _lock: Some(lock) })
     }

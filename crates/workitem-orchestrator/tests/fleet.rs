@@ -161,6 +161,10 @@ fn time_is_the_stores() {
     let began = now();
     let bench = Bench::over(Arc::new(MemoryStore::shared(move || long_ago + (now() - began))));
     let job = bench.job(20);
+    let front = bench.orchestrator(&job);
+    let since = bench.store().running(&job).unwrap().unwrap().since;
+    assert!(since < long_ago + Duration::from_hours(1), "{since}");
+    drop(front);
     let options = Options { lease: Duration::from_millis(30), ..slots(2) };
     let agent = FnAgent::new(|_: &Task<'_>| {
         thread::sleep(Duration::from_millis(10));

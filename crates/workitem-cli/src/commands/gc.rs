@@ -10,7 +10,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 use indicatif::BinaryBytes;
 use serde_json::{Value, json};
-use workitem_orchestrator::{Options, now};
+use workitem_orchestrator::Options;
 use workitem_store::{Job, JobCounts, JobId, Runner, Store, StoreError, Swept};
 
 use super::{Place, print_line};
@@ -26,7 +26,7 @@ pub fn gc(place: &Place, args: &GcArgs) -> Result<Exit, Error> {
     if args.jobs.is_empty() {
         // A span that reaches back further than time does leaves nothing that is older.
         let age = TimeDelta::from_std(args.older_than).unwrap_or(TimeDelta::MAX);
-        let since = now().checked_sub_signed(age).unwrap_or(DateTime::<Utc>::MIN_UTC);
+        let since = store.now()?.checked_sub_signed(age).unwrap_or(DateTime::<Utc>::MIN_UTC);
         for job in store.jobs()? {
             if job.created_at < since && work.store.last_change(&job)? < since {
                 work.old(&job)?;

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
-use workitem_orchestrator::now;
 use workitem_store::{ItemQuery, ItemRow, Job, JobId, Runner, Store, StoreError};
 use workitem_types::{ItemId, StatusKind};
 
@@ -29,10 +29,11 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
     let counts = store.counts(job.id)?;
     let state = job_state(store, &job, &counts)?;
     let runner = store.running(&job)?;
-    let waiting = store.waiting(job.id, now())?;
+    let now = store.now()?;
+    let waiting = store.waiting(job.id, now)?;
     let by = &counts.by_status;
     let left = by.total() - counts.settled();
-    let pace = runner.as_ref().map(|runner| pace(runner, counts.settled(), left));
+    let pace = runner.as_ref().map(|runner| pace(runner, now, counts.settled(), left));
     let mut lines = vec![match &runner {
         Some(runner) => format!("{}: {state}, by {runner}", job.name),
         None => format!("{}: {state}", job.name),
@@ -72,13 +73,14 @@ pub fn status(store: &dyn Store, name: Option<&str>, as_json: bool) -> Result<Ex
 pub fn status_json(store: &dyn Store, job: &Job) -> Result<Value, Error> {
     let counts = store.counts(job.id)?;
     let by = &counts.by_status;
-    let runner = store.running(job)?;
-    let pace = runner.as_ref().map(|runner| pace(runner, counts.settled(), by.total() - counts.settled()));
+    let (runner, now) = (store.running(job)?, store.now()?);
+    let left = by.total() - counts.settled();
+    let pace = runner.as_ref().map(|runner| pace(runner, now, counts.settled(), left));
     Ok(json!({
         "job": job.name,
         "state": job_state(store, job, &counts)?,
         "counts": counts_json(by),
-        "waiting": store.waiting(job.id, now())?,
+        "waiting": store.waiting(job.id, now)?,
         "open_letters": counts.open_letters,
         "skipped": counts.skipped,
         "created_at": job.created_at,
@@ -89,8 +91,8 @@ pub fn status_json(store: &dyn Store, job: &Job) -> Result<Value, Error> {
 }
 
 /// Items per second since the runner began, and how long the rest takes.
-pub fn pace(runner: &Runner, settled: usize, left: usize) -> (f64, Option<Duration>) {
-    let elapsed = (now() - runner.since).to_std().unwrap_or_default();
+pub fn pace(runner: &Runner, now: DateTime<Utc>, settled: usize, left: usize) -> (f64, Option<Duration>) {
+    let elapsed = (now - runner.since).to_std().unwrap_or_default();
     rate(settled.saturating_sub(runner.settled_before), left, elapsed)
 }
 
@@ -204,7 +206,7 @@ pub fn verify(store: &dyn Store, name: &str, as_json: bool) -> Result<Exit, Erro
     // Held to the end: what a run changes meanwhile would look like a problem.
     let settled_before = store.counts(job.id).map_or(0, |counts| counts.settled());
     let _lock =
-        store.lock_job(&job, &Runner { process: std::process::id(), since: now(), settled_before })?;
+        store.lock_job(&job, &Runner { process: std::process::id(), since: store.now()?, settled_before })?;
     let mut audit = workitem_store::verify(store, &job)?;
     match check_input(store, &job) {
         Ok(None) => {}

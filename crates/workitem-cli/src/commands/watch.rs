@@ -5,7 +5,6 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use workitem_orchestrator::now;
 use workitem_store::{ItemQuery, Job, JobCounts, Store};
 use workitem_types::{ItemId, StatusKind, WorkItemStatus};
 
@@ -101,7 +100,7 @@ fn event(name: &str, status: Value, more: Value) -> String {
 fn read(store: &dyn Store, job: &Job, counts: &JobCounts) -> Result<Option<Reading>, Error> {
     let Some(runner) = store.running(job)? else { return Ok(None) };
     let (settled, total) = (counts.settled(), counts.by_status.total());
-    let (rate, eta) = pace(&runner, settled, total - settled);
+    let (rate, eta) = pace(&runner, store.now()?, settled, total - settled);
     let state = job_state(store, job, counts)?;
     Ok(Some(Reading {
         settled,
@@ -117,11 +116,12 @@ fn read(store: &dyn Store, job: &Job, counts: &JobCounts) -> Result<Option<Readi
 
 /// The first items that are in progress, and since when.
 fn running(store: &dyn Store, job: &Job, most: usize) -> Result<Vec<(ItemId, Duration)>, Error> {
+    let now = store.now()?;
     let query = ItemQuery { status: Some(StatusKind::InProgress), after: 0, limit: most };
     let rows = store.items(job.id, &query)?.into_iter();
     let running = rows.filter_map(|row| match row.record.status {
         WorkItemStatus::InProgress { started_at, .. } => {
-            Some((row.record.id, (now() - started_at).to_std().unwrap_or_default()))
+            Some((row.record.id, (now - started_at).to_std().unwrap_or_default()))
         }
         WorkItemStatus::Pending
         | WorkItemStatus::Completed { .. }
