@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::time::Duration;
 
 use rustix::process::Signal;
 use serde_json::Value;
@@ -94,6 +95,18 @@ fn a_worker_that_is_stopped_before_all_is_done_says_so() {
     worker.signal(Signal::INT);
     worker.wait().exits(4).says(&["job: 0 completed, 2 put back"]);
     assert_eq!(shop.counts("job"), [5, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_worker_that_has_no_time_to_drain_puts_its_items_back() {
+    let shop = Workshop::new();
+    waiting_job(&shop, &[], "job", 3, "echo $WORKITEM_ID >> ran; sleep 60", &[]);
+    let worker = shop.spawn(&["worker", "-j", "2", "--drain", "0s"], "");
+    eventually("two agents run", || shop.read_lines("ran").len() == 2);
+    worker.signal(Signal::TERM);
+    // Else it would wait for them for half a minute, and that is all there is to see of it.
+    worker.wait_at_most(Duration::from_secs(25)).exits(0).says(&["job: 0 completed, 2 put back"]);
+    assert_eq!(shop.counts("job"), [3, 0, 0, 0, 0]);
 }
 
 #[test]
@@ -295,6 +308,7 @@ fn who_works_without_the_lock_is_in_the_way_of_verify_and_of_gc() {
     eventually("an agent runs", || shop.read_lines("ran").len() == 1);
     shop.ask(&[&["verify", "job"], &store[..]].concat()).exits(6).says(&["is being run by process"]);
     shop.ask(&[&["gc", "job", "--unfinished"], &store[..]].concat()).exits(6);
+    shop.ask(&[&["gc", "--older-than", "0s", "--unfinished"], &store[..]].concat()).exits(0);
     shop.write("go", "");
     eventually("all is done", || count(&shop, &store, "job", "completed") == 2);
     worker.signal(Signal::TERM);
