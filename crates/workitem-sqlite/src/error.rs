@@ -67,6 +67,13 @@ fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
     if let Some((_, why)) = misfit(&error) {
         return StoreError::Damaged { store: store.to_owned(), what: format!("{what}: {why}") };
     }
+    // Counted on from a number that was read, it is none that can be written.
+    if let rusqlite::Error::ToSqlConversionFailure(why) = &error {
+        return StoreError::Damaged {
+            store: store.to_owned(),
+            what: format!("{what}: a number in it: {why}"),
+        };
+    }
     let told = match error.sqlite_error_code() {
         // What is written follows from what was read. If there is no room for it, that was not true.
         Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase | ErrorCode::ConstraintViolation) => {
