@@ -130,6 +130,14 @@ mod tests {
     }
 
     #[test]
+    fn a_number_that_cannot_be_counted_on_from_is_damage() {
+        let counted = i64::try_from(i64::MAX.unsigned_abs() + 1).unwrap_err();
+        let error = rusqlite::Error::ToSqlConversionFailure(Box::new(counted));
+        let told = sql("jobs.db", "claiming items", error).to_string();
+        assert!(told.contains("damaged: claiming items: a number in it"), "{told}");
+    }
+
+    #[test]
     fn where_there_is_room_a_disk_that_fails_is_not_full() {
         let folder = tempfile::tempdir().unwrap();
         assert!(!has_no_room(&folder.path().join("jobs.db").display().to_string()));
