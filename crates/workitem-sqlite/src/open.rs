@@ -65,6 +65,7 @@ impl SqliteStore {
             let writer = connect(&path)?;
             set_up(&name, &writer)?;
             let reader = Mutex::new(connect(&path)?);
+            sync_log(&path).map_err(|error| medium(&name, "syncing its log", error))?;
             let file = fs::metadata(&path).map_err(unreadable)?;
             let identity = format!("{:x}-{:x}", file.dev(), file.ino());
             let (name, path) = (name.clone(), path.clone());
@@ -84,9 +85,7 @@ impl SqliteStore {
 
     /// The path of the file, and what stands beside it: `workitem.db` and `.locks`.
     pub(crate) fn beside(&self, suffix: &str) -> PathBuf {
-        let mut name = self.path.clone().into_os_string();
-        name.push(suffix);
-        name.into()
+        beside(&self.path, suffix)
     }
 
     /// Device and inode of the file: they stay when it is moved, and a copy has others.
@@ -117,6 +116,13 @@ impl SqliteStore {
             Ok(value)
         };
         transact().map_err(|failure: Failure| failure.while_doing(self.path_name(), what))
+    }
+
+    /// Makes what is read now final. Who is killed while a transaction is synced leaves it whole in the log, but not in the
+    /// index by which others know of it: nobody sees it, yet it comes back when the log is read anew. What is written in
+    /// its place ends that; page 1 is, whenever the version is set.
+    pub(crate) fn forget_untold(&self) -> Result<(), StoreError> {
+        self.write("writing to the log", |tx| Ok(tx.pragma_update(None, "user_version", SCHEMA_VERSION)?))
     }
 
     /// Runs what cannot be in a transaction.
@@ -169,6 +175,20 @@ fn keep_names(path: &Path, device: u64) -> io::Result<()> {
         folder.sync_all()?;
     }
     Ok(())
+}
+
+/// Who was killed before its last transaction was synced has left it in the log, from where it is read here, and told.
+fn sync_log(path: &Path) -> io::Result<()> {
+    match File::open(beside(path, "-wal")) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        log => log?.sync_data(),
+    }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 fn connect(path: &Path) -> Result<Connection, Failure> {

@@ -57,6 +57,10 @@ impl Upkeep for SqliteStore {
     }
 
     fn sweep_job(&self, job: JobId, remove: bool) -> Result<Swept, StoreError> {
+        if remove {
+            // Or an attempt may turn up later that refers to what is gone.
+            self.forget_untold()?;
+        }
         let mut swept = Swept::default();
         for (entry, name) in self.entries(".output", Some(job), |name| blob_name(job, name))? {
             let refers = |tx: &Transaction<'_>| refers(tx, name);

@@ -3,16 +3,23 @@
 
 mod common;
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::{FileExt, MetadataExt, chown, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use common::{common_runner, count, with_items, with_job};
 use rusqlite::Connection;
 use serde_json::Value;
 use tempfile::tempdir;
 use workitem_sqlite::SqliteStore;
-use workitem_store::{ClaimRequest, NewItem, NewJob, Store, StoreError, Upkeep, verify};
+use workitem_store::{
+    AttemptOutput, BlobName, Blobs, Captured, ClaimRequest, Kept, NewItem, NewJob, Store, StoreError,
+    StreamKind, Upkeep, verify,
+};
+use workitem_types::AgentResult;
+use workitem_typestate::AgentComplete;
 
 #[test]
 fn a_deletion_that_was_cut_off_is_finished_by_a_sweep() {
@@ -152,6 +159,43 @@ fn room_is_not_given_back_while_another_process_writes_and_damage_is_an_error() 
     file.write_all_at(&vec![0xAA; 64 << 10], 4_096).unwrap();
     let damaged = SqliteStore::open(&path).unwrap().compact();
     assert!(matches!(damaged, Err(StoreError::Damaged { .. })), "{damaged:?}");
+}
+
+#[test]
+fn output_is_not_swept_of_an_event_that_comes_back_with_the_log_of_who_was_killed() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    let request = ClaimRequest::new(job.id, "agent-1", 1, job.created_at);
+    let leased = store.claim(&request).unwrap().claims.remove(0).leased;
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    let mut output = store.create(name).unwrap();
+    output.write_all(b"long").unwrap();
+    output.finish().unwrap();
+    // As after a kill between the end of a transaction in the log and the index that tells others of it.
+    let index = File::options().read(true).write(true).open(folder.path().join("workitem.db-shm")).unwrap();
+    let mut untold = [0; 96];
+    index.read_exact_at(&mut untold, 0).unwrap();
+    let long = Captured { kept: Kept::Blob { len: 4 }, total: 4 };
+    let said = AttemptOutput { stdout: long, ..AttemptOutput::default() };
+    let result = Box::new(AgentResult::success("1".into(), None, Duration::ZERO));
+    let completed = leased.step(AgentComplete { result }, job.created_at).with_output(said);
+    store.record(&[completed.seal()]).unwrap();
+    index.write_all_at(&untold, 0).unwrap();
+
+    let completed = |store: &SqliteStore| store.counts(job.id).unwrap().by_status.completed;
+    assert_eq!(completed(&store), 0, "nobody was told");
+    let all_killed = || {
+        let copy = tempdir().unwrap();
+        for name in ["workitem.db", "workitem.db-wal"] {
+            fs::copy(folder.path().join(name), copy.path().join(name)).unwrap();
+        }
+        let store = SqliteStore::open(&copy.path().join("workitem.db")).unwrap();
+        (copy, store)
+    };
+    assert_eq!(completed(&all_killed().1), 1, "it comes back when all are killed");
+    assert_eq!(store.sweep_job(job.id, true).unwrap().pieces, 1);
+    assert_eq!(completed(&all_killed().1), 0, "never, once its output is gone");
 }
 
 fn beside_wal(path: &Path) -> std::path::PathBuf {

@@ -98,7 +98,7 @@ pub fn run(options: &Options) -> Result<Report> {
         seconds: started.elapsed().as_secs_f64(),
         text: format!(
             "The program lived through {} commands under `strace`: jobs with short and long output, dead letters \
-             and their retry, added items, a killed run and its resume, `gc`. That was {calls} writes, syncs, names \
+             and their retry, added items, a killed run and its resume, `gc`, runs that were killed at a sync. That was {calls} writes, syncs, names \
              and words, and {facts} acknowledgements. Then power was lost at random moments. Of what was not synced by \
              then, each sector of 512 bytes, each length and each name survived or not. What was left was opened, \
              checked and recovered, every kept output compared byte by byte, and one in {} resumed to its end by the \

@@ -29,19 +29,30 @@ pub struct Step {
     pub input: &'static str,
     /// The exit code, or minus the signal.
     pub code: i32,
+    /// The sync at which it is killed, with all that it has written and not synced.
+    pub last_sync: Option<u32>,
 }
 
 /// A step.
 pub const fn step(arguments: &'static [&'static str], input: &'static str, code: i32) -> Step {
-    Step { arguments, input, code }
+    Step { arguments, input, code, last_sync: None }
+}
+
+/// A run that is killed as its `n`-th sync begins.
+const fn cut_off(arguments: &'static [&'static str], input: &'static str, n: u32) -> Step {
+    Step { arguments, input, code: -9, last_sync: Some(n) }
 }
 
 const ONE: &[&str] = &["map", "--job", "one", "--json", "-j", "2", "--max-attempts", "2"];
 /// A job that is killed, unless what fails is mended.
 pub const TWO: &[&str] = &["map", "--job", "two", "--json", "-j", "1"];
 
+/// Runs that are killed at a sync: as it is built now, that of a claim in the one and of what became of it in the other.
+const FOUR: &[&str] = &["map", "--job", "four", "--json", "-j", "1"];
+const FIVE: &[&str] = &["map", "--job", "five", "--json", "-j", "1"];
+
 /// All that can be done to a store: a job with dead letters, which are retried, with items that are added, one whose run
-/// is killed, and the end of the first.
+/// is killed, the end of the first, and runs that are killed at a sync, after which it is asked what there is.
 pub const LIFE: &[Step] = &[
     step(ONE, "a\nbig\nbad\nb\nflaky\nbig\nbad\nc\nd\n", 3),
     step(&["status", "one"], "", 0),
@@ -53,6 +64,10 @@ pub const LIFE: &[Step] = &[
     step(&["resume", "two", "--json"], "", 0),
     step(&["gc", "one"], "", 0),
     step(&["map", "--job", "three", "--json", "-j", "2"], "a\nbig\nb\n", 0),
+    cut_off(FOUR, "a\n", 6),
+    step(&["output", "four"], "", 0),
+    cut_off(FIVE, "a\n", 7),
+    step(&["output", "five"], "", 0),
 ];
 
 /// What is done in tests: enough to meet every kind of write once.
@@ -61,6 +76,10 @@ pub const SHORT: &[Step] = &[
     step(&["dlq", "retry", "one", "--json"], "", 0),
     step(&["add", "one"], "e\n", 0),
     step(&["resume", "one", "--json"], "", 0),
+    cut_off(FOUR, "a\n", 6),
+    step(&["output", "four"], "", 0),
+    cut_off(FIVE, "a\n", 7),
+    step(&["output", "five"], "", 0),
 ];
 
 impl Step {
@@ -113,6 +132,10 @@ pub fn record(program: &Path, folder: &Path, life: &[Step]) -> Result<Recording>
         strace.args(["-f", "--detach-on=execve", "-y", "-xx", "-s", "1000000", "-e"]);
         strace.arg(format!("trace={CALLS}")).args(["-e", "abbrev=!execve", "-e", "signal=none", "-o"]);
         strace.arg(file("trace"));
+        if let Some(n) = step.last_sync {
+            // Which of the two calls syncs its file, SQLite decides when it is built.
+            strace.args(["-e", &format!("inject=fsync,fdatasync:signal=KILL:when={n}")]);
+        }
         let mut command = step.command(strace, program);
         clean(&mut command, &folder, step.is_mended());
         let (out, err) = (File::create(file("out"))?, File::create(file("err"))?);
