@@ -30,7 +30,7 @@ const CALLED: Duration = Duration::from_secs(5);
 const IN_VAIN: u32 = 3;
 
 /// Puts in order, at this time, what orchestrators that went away have left.
-type PutInOrder<'a> = dyn Fn(&mut dyn Observer, DateTime<Utc>) -> Result<(), RunError> + 'a;
+pub type PutInOrder<'a> = dyn Fn(&mut dyn Observer, DateTime<Utc>) -> Result<(), RunError> + 'a;
 
 /// Whether other orchestrators work on the same job at the same time.
 pub enum Others<'a> {

@@ -18,7 +18,7 @@ use workitem_typestate::{Failed, WorkItem};
 
 use crate::agent::{Agent, Fault};
 use crate::clock::TimeOfDay;
-use crate::driver::{Driver, Others, Run};
+use crate::driver::{Driver, Others, PutInOrder, Run};
 use crate::observer::{Event, Observer};
 use crate::process::{end_orphans, is_alive, remove_item_files};
 use crate::rate::Rate;
@@ -206,7 +206,7 @@ impl Orchestrator {
         let put_in_order = |observer: &mut dyn Observer, now| {
             self.put_in_order(options, observer, now, false, |attempts| self.end_orphans(attempts))
         };
-        let others = if self.store.is_shared() { Others::Maybe(&put_in_order) } else { Others::None };
+        let others = self.others(&put_in_order);
         info!(slots = options.parallelism, run, "run started");
         let slots = Slots {
             agent,
@@ -253,15 +253,17 @@ impl Orchestrator {
     pub fn run_in(
         &mut self,
         world: impl World,
-        end_orphans: impl FnOnce(&HashSet<(String, usize)>) -> io::Result<usize>,
+        end_orphans: impl Fn(&HashSet<(String, usize)>) -> io::Result<usize>,
         options: &Options,
         stop: &Stop,
         observer: &mut dyn Observer,
     ) -> Result<Summary, RunError> {
         let job = self.sealed_job()?;
         let run = self.run_name(world.now());
-        self.put_in_order(options, observer, world.now(), true, end_orphans)?;
-        let (store, job, others) = (&*self.store, job.id, Others::None);
+        self.put_in_order(options, observer, world.now(), true, &end_orphans)?;
+        let put_in_order =
+            |observer: &mut dyn Observer, now| self.put_in_order(options, observer, now, false, &end_orphans);
+        let (store, job, others) = (&*self.store, job.id, self.others(&put_in_order));
         Driver::new(Run { store, job, name: &run, options, stop, others }, world).drive(observer)
     }
 
@@ -316,6 +318,11 @@ impl Orchestrator {
         }
         observer.event(&Event::Recovered { orphans, items });
         Ok(())
+    }
+
+    /// Whether there are others, and what is done about those that went away.
+    fn others<'a>(&self, put_in_order: &'a PutInOrder<'a>) -> Others<'a> {
+        if self.store.is_shared() { Others::Maybe(put_in_order) } else { Others::None }
     }
 
     /// The job as it is now, which must be this one and complete.

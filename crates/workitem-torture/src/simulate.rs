@@ -5,13 +5,15 @@
 //! it was asked to, or takes long; agents fail, hang and are lost; the orchestrator dies wherever it stands; others pause,
 //! cancel, add and take over; the clock is set an hour back or a year forward. Then comes one in which nothing happens. One
 //! seed is one life, to the last line of its log. What must hold meanwhile is in `checks`, what must be left in the
-//! checker.
+//! checker. Lives of several orchestrators that share a store are in `fleet`.
 
 mod checks;
+mod fleet;
 mod happenings;
 mod plan;
 mod sim;
 mod store;
+mod weather;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -37,9 +39,12 @@ pub struct Simulate {
     /// The first life's seed; the others follow.
     #[arg(long)]
     seed: Option<u64>,
-    /// How many lives.
+    /// How many lives of one orchestrator after the other.
     #[arg(long, default_value_t = 10_000)]
     lives: u64,
+    /// How many lives of several at a time.
+    #[arg(long, default_value_t = 10_000)]
+    fleets: u64,
     /// Print everything that happens.
     #[arg(long)]
     log: bool,
@@ -53,43 +58,81 @@ struct Life {
     /// Runs of its job, and how many of them were cut off.
     runs: u64,
     crashes: u64,
+    /// Attempts of a run that others took up.
+    taken_over: u64,
+    lasted: Duration,
+}
+
+/// What came of many.
+#[derive(Default)]
+struct Lives {
+    found: u64,
+    runs: u64,
+    crashes: u64,
+    taken_over: u64,
     lasted: Duration,
 }
 
 pub fn run(arguments: &Simulate) -> Result<Report> {
     let first = arguments.seed.unwrap_or_else(|| fastrand::u64(..1 << 40));
     let started = Instant::now();
-    let (mut found, mut runs, mut crashes, mut lasted) = (0, 0, 0, Duration::ZERO);
-    for seed in first..first + arguments.lives {
-        let life = live(seed)?;
-        if arguments.log {
-            life.log.iter().for_each(|line| eprintln!("{line}"));
-        }
-        for wrong in &life.wrong {
-            eprintln!(
-                "seed {seed}: {wrong}\n  all of it: cargo xtask torture simulate --seed {seed} --lives 1 --log"
-            );
-        }
-        found += life.wrong.len() as u64;
-        (runs, crashes, lasted) = (runs + life.runs, crashes + life.crashes, lasted + life.lasted);
-        if seed % 100 == 0 && live(seed)? != life {
-            eprintln!("seed {seed} was another life the second time");
-            found += 1;
-        }
-        if (seed - first + 1).is_multiple_of(1_000) {
-            eprintln!("{} lives, {found} found", seed - first + 1);
-        }
-    }
+    let alone = Lives::live(arguments, first, arguments.lives, live, "--fleets 0 --lives")?;
+    let fleets = Lives::live(arguments, first, arguments.fleets, fleet::live, "--lives 0 --fleets")?;
+    let days = |lives: &Lives| lives.lasted.as_secs_f64() / 86_400.0;
     let text = format!(
         "The orchestrator's own loop on virtual time, over an in-memory store whose calls are slow, fail before or after \
          they are done, or are the last of their process; with agents that fail and hang, others that pause, cancel, \
-         add and take over, and a clock that is set. {} jobs had {runs} runs, {crashes} of them cut off, in {:.0} days of \
-         their time. A seed is a run, to the last line of its log.",
+         add and take over, and a clock that is set. {} jobs had {} runs, {} of them cut off, in {:.0} days of \
+         their time. {} more jobs had two to four orchestrators at a time, on a store with leases: {} runs, of which {} were \
+         cut off; others stood still or could not reach the store for up to three leases, and the store's clock was set. \
+         {} attempts were taken up by others. A seed is a run, to the last line of its log.",
         arguments.lives,
-        lasted.as_secs_f64() / 86_400.0,
+        alone.runs,
+        alone.crashes,
+        days(&alone),
+        arguments.fleets,
+        fleets.runs,
+        fleets.crashes,
+        fleets.taken_over,
     );
+    let (ran, found) = (arguments.lives + arguments.fleets, alone.found + fleets.found);
     let seconds = started.elapsed().as_secs_f64();
-    Ok(Report { torture: "simulate".to_owned(), ran: arguments.lives, found, seed: first, seconds, text })
+    Ok(Report { torture: "simulate".to_owned(), ran, found, seed: first, seconds, text })
+}
+
+impl Lives {
+    fn live(
+        arguments: &Simulate,
+        first: u64,
+        many: u64,
+        live: impl Fn(u64) -> Result<Life>,
+        again: &str,
+    ) -> Result<Self> {
+        let mut lives = Self::default();
+        for seed in first..first + many {
+            let life = live(seed)?;
+            if arguments.log {
+                life.log.iter().for_each(|line| eprintln!("{line}"));
+            }
+            for wrong in &life.wrong {
+                eprintln!("seed {seed}: {wrong}");
+                eprintln!("  all of it: cargo xtask torture simulate --seed {seed} {again} 1 --log");
+            }
+            lives.found += life.wrong.len() as u64;
+            lives.runs += life.runs;
+            lives.crashes += life.crashes;
+            lives.taken_over += life.taken_over;
+            lives.lasted += life.lasted;
+            if seed % 100 == 0 && live(seed)? != life {
+                eprintln!("seed {seed} was another life the second time");
+                lives.found += 1;
+            }
+            if (seed - first + 1).is_multiple_of(1_000) {
+                eprintln!("{} lives, {} found", seed - first + 1, lives.found);
+            }
+        }
+        Ok(lives)
+    }
 }
 
 fn live(seed: u64) -> Result<Life> {
@@ -118,6 +161,7 @@ fn live(seed: u64) -> Result<Life> {
         wrong: std::mem::take(&mut sim.checks.wrong),
         runs: rounds as u64 + 1,
         crashes,
+        taken_over: 0,
         lasted: sim.at,
     })
 }
@@ -137,7 +181,7 @@ fn run_once(shared: &Shared, memory: &MemoryStore, calm: bool) -> Result<bool> {
         }
         (sim.plan.options.clone(), sim.checks.job.clone())
     };
-    let store = Arc::new(BadDay { memory: memory.clone(), shared: shared.clone() });
+    let store = Arc::new(BadDay { memory: memory.clone(), weather: shared.clone() });
     // What unwinds through the orchestrator leaves it where it stands, as a signal does: nothing in it is undone by that.
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut orchestrator = Orchestrator::new(store, job)?;

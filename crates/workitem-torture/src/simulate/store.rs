@@ -13,47 +13,12 @@ use workitem_store::{
 };
 use workitem_types::ItemId;
 
-use super::sim::Shared;
+use super::weather::Weather;
 
 /// A store in a simulated world.
-pub struct BadDay {
+pub struct BadDay<W> {
     pub memory: MemoryStore,
-    pub shared: Shared,
-}
-
-impl BadDay {
-    fn call<T>(&self, name: &str, call: impl FnOnce() -> Result<T, StoreError>) -> Result<T, StoreError> {
-        let (before, after) = {
-            let mut sim = self.shared.lock();
-            sim.crash_point(name);
-            let (slow, fault) = (sim.plan.slow, sim.plan.fault);
-            if sim.chance(slow) {
-                let time = Duration::from_micros(sim.rng.u64(0..300_000));
-                sim.pass(time);
-            }
-            let fails = sim.chance(fault);
-            sim.faulted |= fails;
-            let before = fails && sim.rng.bool();
-            (before, fails && !before)
-        };
-        if before {
-            return Err(self.failed(name, "nothing was done"));
-        }
-        let done = call();
-        let mut sim = self.shared.lock();
-        if after {
-            sim.say(format!("{name} fails, and is done"));
-            drop(sim);
-            return Err(self.failed(name, "whether it was done is not known"));
-        }
-        sim.crash_point(&format!("{name}, done"));
-        done
-    }
-
-    fn failed(&self, name: &str, what: &str) -> StoreError {
-        self.shared.lock().say(format!("{name} has failed"));
-        StoreError::Engine { store: self.name(), what: format!("{name}: {what}"), cause: None }
-    }
+    pub weather: W,
 }
 
 /// What a run does not ask for does not fail.
@@ -63,7 +28,7 @@ macro_rules! as_it_is {
     };
 }
 
-impl Store for BadDay {
+impl<W: Weather> Store for BadDay<W> {
     fn name(&self) -> String {
         "simulated".to_owned()
     }
@@ -73,84 +38,70 @@ impl Store for BadDay {
     }
 
     fn now(&self) -> Result<DateTime<Utc>, StoreError> {
-        Ok(self.shared.lock().now())
+        Ok(self.weather.now())
     }
 
     fn is_shared(&self) -> bool {
         self.memory.is_shared()
     }
 
+    fn listen(&self, job: Option<JobId>, call: Call) -> Result<Option<Box<dyn Listening>>, StoreError> {
+        self.memory.listen(job, self.weather.through(call))
+    }
+
     fn job(&self, name: &str) -> Result<Job, StoreError> {
-        self.call("looking for the job", || self.memory.job(name))
+        self.weather.call("looking for the job", || self.memory.job(name))
     }
 
     fn lock_job(&self, job: &Job, runner: &Runner) -> Result<Box<dyn JobLock>, StoreError> {
-        self.call("locking", || self.memory.lock_job(job, runner))
+        self.weather.call("locking", || self.memory.lock_job(job, runner))
     }
 
     fn control(&self, job: JobId) -> Result<Control, StoreError> {
-        self.call("looking what is wanted", || self.memory.control(job))
+        self.weather.call("looking what is wanted", || self.memory.control(job))
     }
 
     fn counts(&self, job: JobId) -> Result<JobCounts, StoreError> {
-        self.call("counting", || {
+        self.weather.call("counting", || {
             let counts = self.memory.counts(job)?;
-            self.shared.lock().checks.counted(counts.is_finished());
+            self.weather.counted(&counts);
             Ok(counts)
         })
     }
 
     fn renew(&self, job: JobId, agent: &str, lease: Duration, now: DateTime<Utc>) -> Result<(), StoreError> {
-        self.call("renewing", || self.memory.renew(job, agent, lease, now))
+        self.weather.call("renewing", || {
+            self.memory.renew(job, agent, lease, now)?;
+            self.weather.renewed(agent, lease);
+            Ok(())
+        })
     }
 
     fn abandoned(&self, job: JobId, limit: usize, now: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
-        self.call("looking for what is abandoned", || self.memory.abandoned(job, limit, now))
+        self.weather.call("looking for what is abandoned", || self.memory.abandoned(job, limit, now))
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {
-        let asked_at = {
-            let mut sim = self.shared.lock();
-            sim.all_told();
-            let asked = sim.checks.asked(&sim.plan, request, sim.at, sim.outstanding(), sim.stop.stopping());
-            sim.hold(asked);
-            sim.at
-        };
-        self.call("claiming", || {
+        let asked_at = self.weather.asked(request);
+        self.weather.call("claiming", || {
             let claims = self.memory.claim(request)?;
-            let sim = &mut *self.shared.lock();
-            let now = sim.waiting(asked_at);
-            let held = sim.checks.claimed(&sim.plan, &self.memory, &claims.claims, now, asked_at);
-            sim.hold(held);
-            if !claims.claims.is_empty() {
-                sim.say(format!(
-                    "{} of {} claimed, next due: {:?}",
-                    claims.claims.len(),
-                    request.limit,
-                    claims.next_due
-                ));
-            }
+            self.weather.claimed(request, &claims, asked_at);
             Ok(claims)
         })
     }
 
     fn record(&self, steps: &[AnyStep]) -> Result<Vec<Outcome>, StoreError> {
-        let outcomes = self.call("recording", || {
+        let outcomes = self.weather.call("recording", || {
             let outcomes = self.memory.record(steps)?;
-            let sim = &mut *self.shared.lock();
-            let now = sim.waiting(sim.at);
-            let held = sim.checks.recorded(&sim.plan, steps, &outcomes, now);
-            sim.hold(held);
-            sim.say(format!("{} steps recorded", steps.len()));
+            self.weather.recorded(steps, &outcomes);
             Ok(outcomes)
         })?;
-        self.shared.lock().checks.owe(steps, &outcomes);
+        self.weather.known(steps, &outcomes);
         Ok(outcomes)
     }
 
     as_it_is! {
         finish(&self, job: JobId, now: DateTime<Utc>) -> bool;
-        listen(&self, job: Option<JobId>, call: Call) -> Option<Box<dyn Listening>>;
         create_job(&self, job: &NewJob) -> Job;
         jobs(&self) -> Vec<Job>;
         delete_job(&self, job: JobId) -> ();
@@ -175,7 +126,7 @@ impl Store for BadDay {
     }
 }
 
-impl Upkeep for BadDay {
+impl<W: Weather> Upkeep for BadDay<W> {
     as_it_is! {
         last_change(&self, job: &Job) -> DateTime<Utc>;
         weight(&self, job: JobId) -> u64;
@@ -187,7 +138,7 @@ impl Upkeep for BadDay {
     }
 }
 
-impl Blobs for BadDay {
+impl<W: Weather> Blobs for BadDay<W> {
     as_it_is! {
         create(&self, name: BlobName) -> Box<dyn BlobWriter>;
         open(&self, name: BlobName) -> Box<dyn Read + Send>;
