@@ -5,6 +5,7 @@
 mod happenings;
 mod holds;
 mod member;
+mod slots;
 mod turns;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -114,7 +115,7 @@ impl Member {
                 let longest = state.plan.options.lease * 2;
                 state.at + between(&mut state.rng, Duration::from_millis(1), longest)
             };
-            self.turns.rest(self.me, until);
+            self.rest(until);
         }
         for _ in 0..MOST_RUNS {
             if !self.turns.lock().holds.wrong.is_empty() {

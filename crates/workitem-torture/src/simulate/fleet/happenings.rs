@@ -72,9 +72,9 @@ impl Happening {
                 let seat = &state.seats[member];
                 if let Some(stop) = seat.stop.as_ref().filter(|_| !seat.calm) {
                     if matches!(self, Self::Drains(_)) {
-                        stop.drain()
+                        stop.drain();
                     } else {
-                        stop.interrupt()
+                        stop.interrupt();
                     }
                     seat.woken.store(true, Ordering::Relaxed);
                 }
