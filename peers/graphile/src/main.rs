@@ -2,8 +2,8 @@
 //! a local queue of 5,000, 500 at a time, completions grouped for 5 ms. The database, the number of items and that of
 //! workers are arguments. Prints one line of JSON.
 //!
-//! Two things are in its favour: workers share a process, and the clock stops when the last closure has run, whether that
-//! is on the disk or not.
+//! The clock stops when what was done is written down, as it does for ours: what is completed is deleted. In its favour
+//! is that workers share a process.
 
 use std::env;
 use std::sync::Arc;
@@ -22,8 +22,8 @@ use sqlx::postgres::PgPoolOptions;
 const BATCH: usize = 5_000;
 /// Connections of a worker.
 const CONNECTIONS: u32 = 20;
-/// How long what is done may take to be written down.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long all of it may take.
+const PATIENCE: Duration = Duration::from_mins(10);
 
 /// How often a closure has run.
 #[derive(Clone, Debug)]
@@ -80,6 +80,7 @@ async fn main() -> Result<()> {
     }
     let submitted = submitted.elapsed().as_secs_f64();
 
+    let pool = PgPoolOptions::new().connect(&url).await?;
     let started = Instant::now();
     let mut running = Vec::new();
     for worker in &made {
@@ -90,20 +91,17 @@ async fn main() -> Result<()> {
         ensure!(!running.iter().any(tokio::task::JoinHandle::is_finished), "a worker has ended");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
-    let seconds = started.elapsed().as_secs_f64();
-
-    // What is completed is deleted.
-    let pool = PgPoolOptions::new().connect(&url).await?;
-    let waited = Instant::now();
     loop {
-        let query = "SELECT count(*) FROM graphile_worker._private_jobs";
-        let left: i64 = sqlx::query_scalar(query).fetch_one(&pool).await?;
-        if left == 0 {
+        let query = "SELECT EXISTS (SELECT 1 FROM graphile_worker._private_jobs)";
+        let is_left: bool = sqlx::query_scalar(query).fetch_one(&pool).await?;
+        if !is_left {
             break;
         }
-        ensure!(waited.elapsed() < PATIENCE, "{left} of {items} items are left in the database");
-        tokio::time::sleep(Duration::from_millis(100)).await;
+        ensure!(started.elapsed() < PATIENCE, "items are left in the database");
+        tokio::time::sleep(Duration::from_millis(1)).await;
     }
+    let seconds = started.elapsed().as_secs_f64();
+
     let done = done.0.load(Ordering::Relaxed);
     ensure!(done == items, "{done} runs of {items} items");
     println!("{}", json!({ "items": items, "seconds": seconds, "submit_seconds": submitted }));
