@@ -31,9 +31,6 @@ const LEASE: &str = "
     INSERT INTO workers (job, name, expires_at)
     VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 microsecond')
     ON CONFLICT (job, name) DO UPDATE SET expires_at = greatest(workers.expires_at, excluded.expires_at)";
-const LOCK: &str = "
-    SELECT i.* FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
-    (SELECT seq, job, version, origin FROM items WHERE job = n.job AND seq = n.seq FOR UPDATE) AS i";
 const SWAP: &str = "
     UPDATE items i SET version = n.version, state = n.state, attempts = n.attempts, failures = n.failures,
         text = n.text, at = n.at, result = n.result, crashes = i.crashes + n.crashes, spawned = n.spawned,
@@ -43,7 +40,7 @@ const SWAP: &str = "
         AS n (job, seq, was, version, state, attempts, failures, text, at, result, crashes, spawned, run_at)
     CROSS JOIN LATERAL
         (SELECT ctid FROM items WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
-    WHERE i.ctid = place.ctid";
+    WHERE i.ctid = place.ctid RETURNING i.seq, i.job, i.origin";
 const EVENTS: &str = "
     INSERT INTO history (job, seq, version, event, payload, at, cause)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bigint[], $7::text[])";
@@ -110,7 +107,6 @@ struct Sender {
     due: Statement,
     next: Statement,
     lease: Statement,
-    lock: Statement,
     swap: Statement,
     events: Statement,
     counts: Statement,
@@ -138,7 +134,6 @@ impl Sender {
             due: client.prepare(DUE)?,
             next: client.prepare(NEXT)?,
             lease: client.prepare(LEASE)?,
-            lock: client.prepare(LOCK)?,
             swap: client.prepare(SWAP)?,
             events: client.prepare(EVENTS)?,
             counts: client.prepare(COUNTS)?,
@@ -192,8 +187,6 @@ impl Sender {
         let results: Vec<String> =
             done.iter().map(|held| format!("{}{}{}", self.result.0, held.id, self.result.1)).collect();
         self.client.batch_execute(BEGIN)?;
-        let locked = self.client.query(&self.lock, &[&vec![self.job; items], &seqs])?;
-        ensure!(locked.len() == items, "{} of {items} items are there", locked.len());
         self.swap(
             &seqs,
             1,
@@ -222,7 +215,7 @@ impl Sender {
     ) -> Result<()> {
         let items = seqs.len();
         let (same, zero) = (|number: i64| vec![number; items], vec![0_i64; items]);
-        let swapped = self.client.execute(
+        let swapped = self.client.query(
             &self.swap,
             &[
                 &same(self.job),
@@ -240,7 +233,7 @@ impl Sender {
                 &zero,
             ],
         )?;
-        ensure!(swapped == items as u64, "{swapped} of {items} items were written");
+        ensure!(swapped.len() == items, "{} of {items} items were written", swapped.len());
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::error::Failure;
 use crate::head::{Due, START};
 use crate::jobs::sealed;
 use crate::pool::Tx;
-use crate::record::Batch;
+use crate::record::write_claims;
 use crate::rows::{self, AFTER_ITEM, Fields, ITEM, bound, micros};
 
 /// What is asked for most, so its plan is looked at by a test: along the index, not a row more than wanted. Items that
@@ -54,11 +54,7 @@ pub fn claim(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<C
     if !steps.is_empty() {
         // The lease begins with the claim or not at all, and before the counts, for which all others wait.
         prolong(tx, request.job, request.agent, request.lease)?;
-        let mut batch = Batch::default();
-        for (nth, step) in steps.iter().enumerate() {
-            batch.add(step, nth < request.spawning, None)?;
-        }
-        batch.write(tx)?;
+        write_claims(tx, &steps, request.spawning)?;
     }
     let next_due = next_due(tx, request.job, to)?;
     let claims = steps

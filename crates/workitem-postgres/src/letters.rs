@@ -85,10 +85,10 @@ pub fn retry(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, F
         &[&job.0, &last, &texts, &origins],
     )?;
     tx.execute(
-        "INSERT INTO payloads (job, seq, payload) SELECT $1::bigint, $2::bigint + n.nth, p.payload
-         FROM unnest($3::bigint[]) WITH ORDINALITY AS n (seq, nth)
+        "INSERT INTO payloads (job, seq, id, payload) SELECT $1::bigint, $2::bigint + n.nth, n.id, p.payload
+         FROM unnest($3::bigint[], $4::text[]) WITH ORDINALITY AS n (seq, id, nth)
          CROSS JOIN LATERAL (SELECT payload FROM payloads WHERE job = $1 AND seq = n.seq OFFSET 0) AS p",
-        &[&job.0, &last, &from],
+        &[&job.0, &last, &from, &texts],
     )?;
     if !ids.is_empty() {
         goes_on(tx, job)?;

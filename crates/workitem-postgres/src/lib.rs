@@ -47,6 +47,7 @@ mod head;
 mod jobs;
 mod letters;
 mod lock;
+mod log;
 mod migrate;
 mod open;
 mod pool;

@@ -39,7 +39,9 @@ pub fn item(tx: &mut Tx<'_>, job: &Job, id: &ItemId) -> Result<ItemRow, Failure>
     if id.as_str().contains('\0') {
         return Err(no_item().into());
     }
-    let query = format!("SELECT {ITEM} FROM items i WHERE i.job = $1 AND i.id = $2");
+    let query = format!(
+        "SELECT {ITEM} FROM payloads p JOIN items i ON i.job = p.job AND i.seq = p.seq WHERE p.job = $1 AND p.id = $2"
+    );
     let row = tx.query_opt(&query, &[&job.id.0, &id.as_str()])?;
     rows::item(&row.ok_or_else(no_item)?)
 }
@@ -115,6 +117,11 @@ pub fn check(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<String>, Failure> {
     for seq in without(tx, job, "payloads", "items")? {
         problems.push(format!("there is an input of item {seq}, but no such item"));
     }
+    let renamed = "SELECT i.seq FROM items i JOIN payloads p ON p.job = i.job AND p.seq = i.seq
+         WHERE i.job = $1 AND i.id <> p.id";
+    for seq in seqs(tx, job, renamed)? {
+        problems.push(format!("item {seq} and its input have different ids"));
+    }
     Ok(problems)
 }
 
@@ -124,5 +131,9 @@ fn without(tx: &mut Tx<'_>, job: JobId, table: &str, other: &str) -> Result<Vec<
         "SELECT t.seq FROM {table} t WHERE t.job = $1 AND NOT EXISTS
          (SELECT 1 FROM {other} o WHERE o.job = t.job AND o.seq = t.seq)"
     );
-    tx.query(&query, &[&job.0])?.iter().map(|row| Fields::of("item", "items", row).get(0)).collect()
+    seqs(tx, job, &query)
+}
+
+fn seqs(tx: &mut Tx<'_>, job: JobId, query: &str) -> Result<Vec<i64>, Failure> {
+    tx.query(query, &[&job.0])?.iter().map(|row| Fields::of("item", "items", row).get(0)).collect()
 }

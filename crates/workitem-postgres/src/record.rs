@@ -2,19 +2,17 @@
 //! thousand steps as for one.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 
-use workitem_store::engine::{CountChange, history_rows};
-use workitem_store::{AnyStep, HistoryRow, JobId, Outcome, Token};
+use workitem_store::engine::history_rows;
+use workitem_store::{AnyStep, HistoryRow, Outcome, Token};
 use workitem_types::ItemId;
 
-use crate::codes::{event_code, status_code};
-use crate::counts::{self, Change};
+use crate::codes::status_code;
 use crate::error::Failure;
+use crate::log::Log;
 use crate::pool::Tx;
-use crate::rows::{
-    self, AFTER_HISTORY, Fields, HISTORY, event_payload, micros, number, status_columns, stream_columns,
-};
-use crate::submit::parts;
+use crate::rows::{self, AFTER_HISTORY, Fields, HISTORY, micros, number, status_columns};
 
 /// An item: its job and its position there.
 type Place = (i64, u64);
@@ -26,16 +24,54 @@ struct Stored {
 }
 
 /// Decides about each step as if they came one after the other, and writes those that count.
+///
+/// Mostly each is the only one of its item and starts from what is stored, so that is tried first: compared and written by
+/// one statement, without a lock before it. A version only grows, so what that leaves out is decided after it.
 pub fn record(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Failure> {
+    let (mut written, mut log) = (BTreeMap::new(), Log::default());
+    if let Some(updates) = one_each(steps) {
+        written = swap(tx, &updates)?;
+    }
+    let mut rest = Vec::new();
+    for step in steps {
+        match written.get(&place(step.token())) {
+            Some(origin) => log.add(step, origin.as_ref())?,
+            None => rest.push(step),
+        }
+    }
+    let mut decided = decide(tx, &rest, &mut log)?.into_iter();
+    log.write(tx)?;
+    let outcome = |step: &AnyStep| {
+        if written.contains_key(&place(step.token())) { Some(Outcome::Recorded) } else { decided.next() }
+    };
+    Ok(steps.iter().filter_map(outcome).collect())
+}
+
+/// What becomes of the items of these steps, if each item has one.
+fn one_each(steps: &[AnyStep]) -> Option<Updates<'_>> {
+    let updates: Updates<'_> =
+        steps.iter().map(|step| (place(step.token()), Update { step, spawned: false })).collect();
+    (updates.len() == steps.len()).then_some(updates)
+}
+
+/// Decides about steps under a lock of their items.
+fn decide<'s>(tx: &mut Tx<'_>, steps: &[&'s AnyStep], log: &mut Log<'s>) -> Result<Vec<Outcome>, Failure> {
+    if steps.is_empty() {
+        return Ok(Vec::new());
+    }
     let mut stored = lock(tx, steps)?;
     let mut known = known(tx, steps, &stored)?;
-    let mut batch = Batch::default();
+    let mut updates = Updates::new();
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
         let place = place(step.token());
         let outcome = match stored.get_mut(&place) {
             Some(item) if item.version == step.token().version() => {
-                batch.add(step, false, item.origin.as_ref())?;
+                if updates.contains_key(&place) {
+                    write_locked(tx, &mem::take(&mut updates))?;
+                }
+                updates.insert(place, Update { step, spawned: false });
+                log.add(step, item.origin.as_ref())?;
                 item.version = step.version_after();
                 known.extend(history_rows(step).map(|row| ((place, row.version), row)));
                 Outcome::Recorded
@@ -45,8 +81,27 @@ pub fn record(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Failur
         };
         outcomes.push(outcome);
     }
-    batch.write(tx)?;
+    write_locked(tx, &updates)?;
     Ok(outcomes)
+}
+
+/// Writes steps whose items are locked, and of which each starts from what is stored.
+pub fn write_claims(tx: &mut Tx<'_>, steps: &[AnyStep], spawning: usize) -> Result<(), Failure> {
+    let (mut updates, mut log) = (Updates::new(), Log::default());
+    for (nth, step) in steps.iter().enumerate() {
+        updates.insert(place(step.token()), Update { step, spawned: nth < spawning });
+        log.add(step, None)?;
+    }
+    write_locked(tx, &updates)?;
+    log.write(tx)
+}
+
+fn write_locked(tx: &mut Tx<'_>, updates: &Updates<'_>) -> Result<(), Failure> {
+    let swapped = swap(tx, updates)?.len();
+    if swapped == updates.len() {
+        return Ok(());
+    }
+    Err(tx.damaged(format!("of {} items that were locked, {swapped} could be written", updates.len())))
 }
 
 fn place(token: Token) -> Place {
@@ -59,7 +114,7 @@ fn place(token: Token) -> Place {
 /// For each place one look into the index, and in the order of the places: this is how every batch is written here. As a
 /// join of two tables it would be the planner's to choose which of them to walk through, and a plan that was made when
 /// there were few items stays.
-fn lock(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<BTreeMap<Place, Stored>, Failure> {
+fn lock(tx: &mut Tx<'_>, steps: &[&AnyStep]) -> Result<BTreeMap<Place, Stored>, Failure> {
     let places: BTreeSet<Place> = steps.iter().map(|step| place(step.token())).collect();
     let jobs: Vec<i64> = places.iter().map(|(job, _)| *job).collect();
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| number(*seq)).collect::<Result<_, _>>()?;
@@ -79,10 +134,10 @@ fn lock(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<BTreeMap<Place, Stored>, F
 /// The events that stand where steps from other versions than the stored ones want to write.
 fn known(
     tx: &mut Tx<'_>,
-    steps: &[AnyStep],
+    steps: &[&AnyStep],
     stored: &BTreeMap<Place, Stored>,
 ) -> Result<BTreeMap<(Place, u64), HistoryRow>, Failure> {
-    let is_stale = |step: &&AnyStep| {
+    let is_stale = |step: &&&AnyStep| {
         stored.get(&place(step.token())).is_some_and(|item| item.version != step.token().version())
     };
     let (mut jobs, mut seqs, mut versions) = (Vec::new(), Vec::new(), Vec::new());
@@ -119,56 +174,13 @@ fn is_recorded(step: &AnyStep, known: &BTreeMap<(Place, u64), HistoryRow>) -> bo
     history_rows(step).all(|row| known.get(&(place, row.version)) == Some(&row))
 }
 
-/// Steps whose items have the versions they started from, as what they become: column by column.
-#[derive(Default)]
-pub struct Batch<'s> {
-    items: BTreeMap<Place, Update<'s>>,
-    events: Vec<(i64, HistoryRow)>,
-    output: Vec<&'s AnyStep>,
-    counts: BTreeMap<JobId, Change>,
-}
+/// What becomes of items.
+type Updates<'s> = BTreeMap<Place, Update<'s>>;
 
-/// What becomes of an item.
+/// What becomes of an item: what a step says.
 struct Update<'s> {
-    /// The version it has before.
-    from: u64,
-    /// The step that it ends with.
     step: &'s AnyStep,
-    crashes: i64,
     spawned: bool,
-}
-
-impl<'s> Batch<'s> {
-    /// A step whose item is locked and has its version. `origin` is the letter the item was submitted anew for.
-    pub fn add(&mut self, step: &'s AnyStep, spawned: bool, origin: Option<&ItemId>) -> Result<(), Failure> {
-        let token = step.token();
-        let update = self.items.entry(place(token)).or_insert(Update {
-            from: token.version(),
-            step,
-            crashes: 0,
-            spawned,
-        });
-        (update.step, update.spawned) = (step, spawned);
-        update.crashes += i64::from(step.is_crash());
-        self.events.extend(history_rows(step).map(|row| (token.job().0, row)));
-        if !step.output().is_empty() {
-            self.output.push(step);
-        }
-        self.counts.entry(token.job()).or_default().count(CountChange::of(step, origin))
-    }
-
-    pub fn write(self, tx: &mut Tx<'_>) -> Result<(), Failure> {
-        if self.items.is_empty() {
-            return Ok(());
-        }
-        write_items(tx, &self.items)?;
-        write_events(tx, &self.events)?;
-        write_output(tx, &self.output)?;
-        for (job, change) in &self.counts {
-            counts::change(tx, *job, change)?;
-        }
-        Ok(())
-    }
 }
 
 /// An item in progress is its agent's, and one that has failed stays whose it was; all others are nobody's.
@@ -181,9 +193,14 @@ const SWAP: &str = "
         AS n (job, seq, was, version, state, attempts, failures, text, at, result, crashes, spawned, run_at)
     CROSS JOIN LATERAL
         (SELECT ctid FROM items WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
-    WHERE i.ctid = place.ctid";
+    WHERE i.ctid = place.ctid RETURNING i.seq, i.job, i.origin";
 
-fn write_items(tx: &mut Tx<'_>, items: &BTreeMap<Place, Update<'_>>) -> Result<(), Failure> {
+/// Writes what becomes of items that have the version from which it starts, in the order of their places; which those were,
+/// and the letters they were submitted anew for.
+fn swap(tx: &mut Tx<'_>, items: &Updates<'_>) -> Result<BTreeMap<Place, Option<ItemId>>, Failure> {
+    if items.is_empty() {
+        return Ok(BTreeMap::new());
+    }
     let column = |value: &dyn Fn(&Update<'_>) -> Result<i64, Failure>| -> Result<Vec<i64>, Failure> {
         items.values().map(value).collect()
     };
@@ -197,12 +214,12 @@ fn write_items(tx: &mut Tx<'_>, items: &BTreeMap<Place, Update<'_>>) -> Result<(
     let states: Vec<i16> =
         items.values().map(|update| status_code(update.step.record().status.kind())).collect();
     let spawned: Vec<bool> = items.values().map(|update| update.spawned).collect();
-    let swapped = tx.execute(
+    let rows = tx.query(
         SWAP,
         &[
             &column(&|update| Ok(update.step.token().job().0))?,
             &column(&|update| number(update.step.token().seq()))?,
-            &column(&|update| number(update.from))?,
+            &column(&|update| number(update.step.token().version()))?,
             &column(&|update| number(update.step.version_after()))?,
             &states,
             &column(&|update| number(update.step.record().attempts))?,
@@ -210,79 +227,15 @@ fn write_items(tx: &mut Tx<'_>, items: &BTreeMap<Place, Update<'_>>) -> Result<(
             &texts,
             &ats,
             &results,
-            &column(&|update| Ok(update.crashes))?,
+            &column(&|update| Ok(i64::from(update.step.is_crash())))?,
             &spawned,
             &column(&|update| Ok(update.step.run_at().map_or(0, micros)))?,
         ],
     )?;
-    if swapped == items.len() as u64 {
-        return Ok(());
-    }
-    Err(tx.damaged(format!("of {} items that were locked, {swapped} could be written", items.len())))
-}
-
-fn write_events(tx: &mut Tx<'_>, events: &[(i64, HistoryRow)]) -> Result<(), Failure> {
-    let payload = |(_, row): &(i64, HistoryRow)| event_payload(&row.event);
-    let events: Vec<_> = events.iter().map(|event| (event, payload(event))).collect();
-    for part in parts(&events, |(_, payload)| payload.as_ref().map_or(0, Vec::len)) {
-        let jobs: Vec<i64> = part.iter().map(|((job, _), _)| *job).collect();
-        let seqs: Vec<i64> = part.iter().map(|((_, row), _)| number(row.seq)).collect::<Result<_, _>>()?;
-        let versions: Vec<i64> =
-            part.iter().map(|((_, row), _)| number(row.version)).collect::<Result<_, _>>()?;
-        let kinds: Vec<i16> = part.iter().map(|((_, row), _)| event_code(row.event.kind())).collect();
-        let payloads: Vec<Option<&[u8]>> = part.iter().map(|(_, payload)| payload.as_deref()).collect();
-        let ats: Vec<i64> = part.iter().map(|((_, row), _)| micros(row.at)).collect();
-        let json = |cause| serde_json::to_string(&cause).expect("a cause is JSON");
-        let causes: Vec<Option<String>> = part.iter().map(|((_, row), _)| row.cause.map(json)).collect();
-        tx.execute(
-            "INSERT INTO history (job, seq, version, event, payload, at, cause)
-             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bytea[],
-             $6::bigint[], $7::text[])",
-            &[&jobs, &seqs, &versions, &kinds, &payloads, &ats, &causes],
-        )?;
-    }
-    Ok(())
-}
-
-fn write_output(tx: &mut Tx<'_>, steps: &[&AnyStep]) -> Result<(), Failure> {
-    let bytes = |step: &&AnyStep| {
-        let output = step.output();
-        output.stdout.kept_len().saturating_add(output.stderr.kept_len()).try_into().unwrap_or(usize::MAX)
+    let read = |row| {
+        let fields = Fields::of("item", "items", row);
+        let origin = fields.get::<Option<String>>(2)?.map(ItemId::from);
+        Ok(((fields.get(1)?, fields.number(0)?), origin))
     };
-    for part in parts(steps, bytes) {
-        let jobs: Vec<i64> = part.iter().map(|step| step.token().job().0).collect();
-        let seqs: Vec<i64> = part.iter().map(|step| number(step.token().seq())).collect::<Result<_, _>>()?;
-        let attempts: Vec<i64> =
-            part.iter().map(|step| number(step.record().attempts)).collect::<Result<_, _>>()?;
-        let (mut stdout, mut stdout_blob, mut stdout_total) = (Vec::new(), Vec::new(), Vec::new());
-        let (mut stderr, mut stderr_blob, mut stderr_total) = (Vec::new(), Vec::new(), Vec::new());
-        for step in part {
-            let (bytes, blob, total) = stream_columns(&step.output().stdout)?;
-            stdout.push(bytes);
-            stdout_blob.push(blob);
-            stdout_total.push(total);
-            let (bytes, blob, total) = stream_columns(&step.output().stderr)?;
-            stderr.push(bytes);
-            stderr_blob.push(blob);
-            stderr_total.push(total);
-        }
-        tx.execute(
-            "INSERT INTO attempts (job, seq, attempt, stdout, stdout_blob, stdout_total, stderr, stderr_blob,
-             stderr_total)
-             SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[],
-             $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[])",
-            &[
-                &jobs,
-                &seqs,
-                &attempts,
-                &stdout,
-                &stdout_blob,
-                &stdout_total,
-                &stderr,
-                &stderr_blob,
-                &stderr_total,
-            ],
-        )?;
-    }
-    Ok(())
+    rows.iter().map(read).collect()
 }

@@ -62,12 +62,12 @@ fn add_new(tx: &mut Tx<'_>, job: JobId, items: &[NewItem]) -> Result<usize, Fail
 /// The positions of those ids that are there.
 pub fn seqs(tx: &mut Tx<'_>, job: JobId, ids: &[&str]) -> Result<HashMap<String, i64>, Failure> {
     let rows = tx.query(
-        "SELECT i.seq, i.id FROM unnest($2::text[]) AS n (id)
-         CROSS JOIN LATERAL (SELECT seq, id FROM items WHERE job = $1 AND id = n.id OFFSET 0) AS i",
+        "SELECT p.seq, p.id FROM unnest($2::text[]) AS n (id)
+         CROSS JOIN LATERAL (SELECT seq, id FROM payloads WHERE job = $1 AND id = n.id OFFSET 0) AS p",
         &[&job.0, &ids],
     )?;
     let read = |row| {
-        let fields = Fields::of("item", "items", row);
+        let fields = Fields::of("item", "payloads", row);
         Ok((fields.get(1)?, fields.get(0)?))
     };
     rows.iter().map(read).collect()
@@ -110,11 +110,12 @@ fn insert(tx: &mut Tx<'_>, job: JobId, items: &[&NewItem]) -> Result<(), Failure
     )?;
     let mut stored = last;
     for part in parts(items, |item| item.payload.as_json().len()) {
+        let ids: Vec<&str> = part.iter().map(|item| item.id.as_str()).collect();
         let payloads: Vec<&str> = part.iter().map(|item| item.payload.as_json()).collect();
         tx.execute(
-            "INSERT INTO payloads (job, seq, payload)
-             SELECT $1::bigint, $2::bigint + n.nth, n.payload FROM unnest($3::text[]) WITH ORDINALITY AS n (payload, nth)",
-            &[&job.0, &stored, &payloads],
+            "INSERT INTO payloads (job, seq, id, payload) SELECT $1::bigint, $2::bigint + n.nth, n.id, n.payload
+             FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS n (id, payload, nth)",
+            &[&job.0, &stored, &ids, &payloads],
         )?;
         stored += number(part.len())?;
     }

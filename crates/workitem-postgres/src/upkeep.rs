@@ -209,9 +209,9 @@ fn rest(tx: &mut Tx<'_>, job: JobId) -> Result<Swept, Failure> {
 fn rows_weight(tx: &mut Tx<'_>, job: JobId) -> Result<u64, Failure> {
     // What a row takes up besides, in its table and the indexes, is a guess.
     let sums = [
-        "SELECT coalesce(sum(120 + 2 * octet_length(id) + coalesce(octet_length(text), 0)
+        "SELECT coalesce(sum(120 + octet_length(id) + coalesce(octet_length(text), 0)
          + coalesce(octet_length(result), 0)), 0)::bigint FROM items WHERE job = $1",
-        "SELECT coalesce(sum(40 + octet_length(payload)), 0)::bigint FROM payloads WHERE job = $1",
+        "SELECT coalesce(sum(80 + 2 * octet_length(id) + octet_length(payload)), 0)::bigint FROM payloads WHERE job = $1",
         "SELECT coalesce(sum(80 + coalesce(octet_length(payload), 0)), 0)::bigint FROM history WHERE job = $1",
         "SELECT coalesce(sum(octet_length(stdout) + octet_length(stderr)), 0)::bigint FROM attempts WHERE job = $1",
     ];

@@ -72,6 +72,7 @@ macro_rules! contract_tests {
                 a_stale_token_changes_nothing
                 a_step_sent_again_is_recorded_once
                 a_batch_keeps_the_good_beside_the_stale
+                of_two_steps_of_one_attempt_the_first_counts
                 counts_follow_every_step
                 output_is_kept_for_each_attempt
                 long_output_goes_to_blobs

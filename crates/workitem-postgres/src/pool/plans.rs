@@ -134,7 +134,7 @@ fn backlog(store: &PostgresStore) -> JobId {
     client
         .batch_execute(&format!(
             "INSERT INTO items (job, seq, id) SELECT {job_number}, n, n FROM generate_series(1, {ITEMS}) AS n;
-             INSERT INTO payloads (job, seq, payload) SELECT {job_number}, n, n FROM generate_series(1, {ITEMS}) AS n;
+             INSERT INTO payloads (job, seq, id, payload) SELECT {job_number}, n, n, n FROM generate_series(1, {ITEMS}) AS n;
              UPDATE counts SET pending = {ITEMS} WHERE job = {job_number} AND shard = 0"
         ))
         .unwrap();

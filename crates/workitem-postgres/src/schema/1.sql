@@ -57,7 +57,6 @@ CREATE TABLE items (
     PRIMARY KEY (job, seq)
 );
 
-CREATE UNIQUE INDEX items_by_id ON items (job, id);
 CREATE INDEX items_due ON items (job, run_at, seq) WHERE state = 0;
 CREATE INDEX items_held ON items (job, seq) WHERE state IN (1, 3);
 CREATE INDEX items_dead ON items (job, seq) WHERE state = 4;
@@ -66,13 +65,17 @@ CREATE INDEX items_by_origin ON items (job, origin) WHERE origin IS NOT NULL;
 -- Every item is updated twice at least, and what an update leaves behind in `items_due` is in the way of the next claims.
 ALTER TABLE items SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
 
--- Apart, so that claims read and write narrow rows.
+-- An item as it was submitted. Apart, because it never changes: an update of an item writes each of its indexes anew, and
+-- one by id would be the dearest of them.
 CREATE TABLE payloads (
     job     bigint NOT NULL,
     seq     bigint NOT NULL,
+    id      text COLLATE "C" NOT NULL,
     payload text NOT NULL,
     PRIMARY KEY (job, seq)
 );
+
+CREATE UNIQUE INDEX payloads_by_id ON payloads (job, id);
 
 CREATE TABLE history (
     job     bigint NOT NULL,

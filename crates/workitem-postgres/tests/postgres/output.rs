@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use workitem_store::{BlobName, Blobs, Store, StreamKind, Swept, Upkeep, verify};
+use workitem_store::{BlobName, Blobs, ClaimRequest, Store, StoreError, StreamKind, Swept, Upkeep, verify};
 
 use super::common::{claim, completed, job_of, throwaway};
 
@@ -89,6 +89,19 @@ fn a_piece_that_is_gone_is_damage_and_no_end_of_file() {
 }
 
 #[test]
+fn what_the_server_does_not_write_is_damage() {
+    let store = throwaway();
+    let job = job_of(&*store, 3);
+    let keeps = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER keep BEFORE UPDATE ON items FOR EACH ROW WHEN (old.seq = 2) EXECUTE FUNCTION keep()";
+    store.admin().batch_execute(keeps).unwrap();
+    let refused = store.claim(&ClaimRequest::new(job.id, "agent-1", 3, job.created_at)).unwrap_err();
+    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
+    assert!(refused.to_string().contains("of 3 items that were locked, 2 could be written"), "{refused}");
+    assert_eq!(store.counts(job.id).unwrap().by_status.pending, 3);
+}
+
+#[test]
 fn damage_is_found_and_told() {
     let store = throwaway();
     let job = job_of(&*store, 3);
@@ -103,7 +116,10 @@ fn damage_is_found_and_told() {
     {
         assert!(told.contains(words), "{told}");
     }
-    store.admin().execute("UPDATE items SET state = 9 WHERE seq = 3", &[]).unwrap();
+    store.admin().execute("UPDATE items SET id = 'other' WHERE seq = 3", &[]).unwrap();
+    let told = verify(&*store, &job).unwrap().problems.join("\n");
+    assert!(told.contains("item 3 and its input have different ids"), "{told}");
+    store.admin().execute("UPDATE items SET state = 9, id = '3' WHERE seq = 3", &[]).unwrap();
     let told = store.item(&job, &"3".into()).unwrap_err().to_string();
     assert!(told.contains("item 3: `items.state`: no such state"), "{told}");
 }

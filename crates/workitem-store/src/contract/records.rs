@@ -10,8 +10,8 @@ use super::{
     assert_sound, at, claim, claim_one, completed, counts, dead, job_of, leave, record, retried, tally,
 };
 use crate::{
-    AttemptOutput, BlobName, Captured, Cause, ItemQuery, Kept, Outcome, Store, StoreError, StoreExt,
-    StreamKind,
+    Abandoned, AttemptOutput, BlobName, Captured, Cause, ItemQuery, Kept, Outcome, Store, StoreError,
+    StoreExt, StreamKind,
 };
 
 pub fn every_state_comes_back_as_it_was(store: &dyn Store) {
@@ -91,6 +91,23 @@ pub fn a_batch_keeps_the_good_beside_the_stale(store: &dyn Store) {
     let outcomes = store.record(&steps).unwrap();
     assert_eq!(outcomes, [Outcome::Fenced, Outcome::Recorded, Outcome::Recorded]);
     assert_eq!(tally(store, &job), (0, 1, 2, 0, 0));
+    assert_sound(store, &job);
+}
+
+pub fn of_two_steps_of_one_attempt_the_first_counts(store: &dyn Store) {
+    let job = job_of(store, 2);
+    let mut claims = claim(store, &job, 2, 1);
+    leave(store, &job);
+    let abandoned = store.abandoned(job.id, 1, at(2)).unwrap().remove(0);
+    let Abandoned::Running { leased, .. } = abandoned else { panic!("{abandoned:?}") };
+    let steps = [
+        completed(claims.remove(0), 3),
+        leased.step(Interrupt, at(3)).because(Cause::Crash).seal(),
+        completed(claims.remove(0), 3),
+    ];
+    let outcomes = [Outcome::Recorded, Outcome::Fenced, Outcome::Recorded];
+    assert_eq!(store.record(&steps).unwrap(), outcomes);
+    assert_eq!(tally(store, &job), (0, 0, 2, 0, 0));
     assert_sound(store, &job);
 }
 
