@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use thiserror::Error;
 use tracing::{info, info_span, warn};
 use workitem_store::{
-    Abandoned, Cause, Job, JobCounts, JobLock, Recovered, Runner, Store, StoreError, recover,
+    Abandoned, Cause, Job, JobCounts, JobLock, Recovered, Runner, Store, StoreError, recover_found,
 };
 use workitem_types::ItemId;
 use workitem_typestate::{Failed, WorkItem};
@@ -202,9 +202,9 @@ impl Orchestrator {
         let run = self.run_name(time.now());
         let span = info_span!("run", job = %job.name);
         let _in_span = span.enter();
-        self.put_in_order(options, observer, time.now(), true, |attempts| self.end_orphans(attempts))?;
+        self.put_in_order(options, observer, &run, time.now(), true, |attempts| self.end_orphans(attempts))?;
         let put_in_order = |observer: &mut dyn Observer, now| {
-            self.put_in_order(options, observer, now, false, |attempts| self.end_orphans(attempts))
+            self.put_in_order(options, observer, &run, now, false, |attempts| self.end_orphans(attempts))
         };
         let others = self.others(&put_in_order);
         info!(slots = options.parallelism, run, "run started");
@@ -260,9 +260,10 @@ impl Orchestrator {
     ) -> Result<Summary, RunError> {
         let job = self.sealed_job()?;
         let run = self.run_name(world.now());
-        self.put_in_order(options, observer, world.now(), true, &end_orphans)?;
-        let put_in_order =
-            |observer: &mut dyn Observer, now| self.put_in_order(options, observer, now, false, &end_orphans);
+        self.put_in_order(options, observer, &run, world.now(), true, &end_orphans)?;
+        let put_in_order = |observer: &mut dyn Observer, now| {
+            self.put_in_order(options, observer, &run, now, false, &end_orphans)
+        };
         let (store, job, others) = (&*self.store, job.id, self.others(&put_in_order));
         Driver::new(Run { store, job, name: &run, options, stop, others }, world).drive(observer)
     }
@@ -275,7 +276,9 @@ impl Orchestrator {
     /// [`RunError::Orphans`] if agents could not be ended, [`RunError::Store`] if the store fails.
     pub fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
         let now = TimeOfDay::of(&*self.store)?.now();
-        self.put_in_order(options, observer, now, true, |attempts| self.end_orphans(attempts))
+        self.put_in_order(options, observer, &self.run_name(now), now, true, |attempts| {
+            self.end_orphans(attempts)
+        })
     }
 
     /// Ends the agents of these attempts that live on this machine.
@@ -289,27 +292,26 @@ impl Orchestrator {
         &self,
         options: &Options,
         observer: &mut dyn Observer,
+        run: &str,
         now: DateTime<Utc>,
         tells_nothing: bool,
         end_orphans: impl FnOnce(&HashSet<(String, usize)>) -> io::Result<usize>,
     ) -> Result<(), RunError> {
-        let abandoned = self.store.abandoned(self.job.id, MOST_ABANDONED, now)?;
-        let is_in_order = abandoned.is_empty();
-        let mut attempts = HashSet::new();
-        for abandoned in abandoned {
-            if let Abandoned::Running { leased, .. } = abandoned {
-                attempts.insert((leased.item().id().to_string(), leased.item().attempts()));
+        let mut abandoned = self.store.abandoned(self.job.id, MOST_ABANDONED, now)?;
+        // Where it took longer to ask than the lease lasts, these are among them: they are at work, and it goes on.
+        abandoned.retain(|abandoned| !is_of(abandoned, run));
+        let running = |abandoned: &Abandoned| match abandoned {
+            Abandoned::Running { leased, .. } => {
+                Some((leased.item().id().to_string(), leased.item().attempts()))
             }
-        }
+            Abandoned::Stranded(_) => None,
+        };
+        let attempts: HashSet<(String, usize)> = abandoned.iter().filter_map(running).collect();
         // Nothing to look for is the rule, and then the system's processes need not be looked through.
         let orphans =
             if attempts.is_empty() { 0 } else { end_orphans(&attempts).map_err(RunError::Orphans)? };
         let retry = |item: &WorkItem<Failed>| options.retry.should_retry(item, Cause::Stranded);
-        let items = if is_in_order {
-            Recovered::default()
-        } else {
-            recover(&*self.store, self.job.id, options.max_crashes, &retry, now)?
-        };
+        let items = recover_found(&*self.store, abandoned, options.max_crashes, &retry, now)?;
         let Recovered { interrupted, given_up, settled } = items;
         if orphans > 0 || items != Recovered::default() {
             warn!(orphans, interrupted, given_up, settled, "put in order what another run had left");
@@ -353,6 +355,11 @@ impl Orchestrator {
     fn run_prefix(&self) -> String {
         format!("{}-{}-", self.store.identity(), self.job.id)
     }
+}
+
+/// Whether it is an item of that run.
+fn is_of(abandoned: &Abandoned, run: &str) -> bool {
+    matches!(abandoned, Abandoned::Running { leased, .. } if leased.item().agent_id() == run)
 }
 
 /// Ends running agents if an observer panics: the scope of the threads waits for them.

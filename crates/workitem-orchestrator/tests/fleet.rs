@@ -115,6 +115,27 @@ fn a_lease_is_renewed_for_as_long_as_an_agent_takes() {
 }
 
 #[test]
+fn what_a_run_has_it_does_not_take_up_from_itself_when_asking_takes_longer_than_its_lease() {
+    // A lease is over whenever somebody looks.
+    let (lease, looks) = (Duration::from_millis(30), AtomicI64::new(0));
+    let clock = move || {
+        DateTime::from_timestamp_millis(31 * looks.fetch_add(1, Ordering::Relaxed)).expect("it is a time")
+    };
+    let bench = Bench::over(Arc::new(MemoryStore::shared(clock)));
+    let job = bench.job(1);
+    let agent = FnAgent::new(|_: &Task<'_>| {
+        thread::sleep(Duration::from_millis(200));
+        Ok::<_, String>(())
+    });
+    let mut found = Found::default();
+    let options = Options { lease, ..slots(1) };
+    let summary = bench.joined(&job).run(&agent, &options, &bench.stop, &mut found).unwrap();
+    assert_eq!((summary.completed, found.0), (1, vec![Recovered::default()]));
+    assert_eq!(bench.rows(&job)[0].record.attempts, 1);
+    bench.assert_sound(&job);
+}
+
+#[test]
 fn who_leaves_says_so_and_need_not_be_waited_for() {
     let bench = shared();
     let job = bench.job(2);

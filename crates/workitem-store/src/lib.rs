@@ -79,7 +79,7 @@ pub use lease::{AnyStep, Leased, LeasedStep, SettledLease, Token};
 pub use memory::MemoryStore;
 pub use output::{AttemptOutput, BlobName, BlobWriter, Blobs, Captured, INLINE_OUTPUT, Kept, StreamKind};
 pub use payload::{MAX_PAYLOAD, Payload};
-pub use recover::{Recovered, recover};
+pub use recover::{Recovered, recover, recover_found};
 pub use rows::{Abandoned, AttemptRow, Claim, Claims, HistoryRow, ItemRow, LetterRow, Skipped};
 pub use store::{
     Call, ClaimRequest, ItemQuery, JobLock, Listening, MAX_ID, NewItem, NewJob, Outcome, Runner, Store,

@@ -1,5 +1,7 @@
 //! What becomes of items whose orchestrator went away.
 
+use std::ops::AddAssign;
+
 use chrono::{DateTime, Utc};
 use workitem_typestate::{AgentFailed, Failed, Interrupt, MoveToDeadLetter, RetryPolicy, WorkItem};
 
@@ -17,6 +19,14 @@ pub struct Recovered {
     pub given_up: usize,
     /// Failures that got the retry or dead letter that was missing.
     pub settled: usize,
+}
+
+impl AddAssign for Recovered {
+    fn add_assign(&mut self, other: Self) {
+        self.interrupted += other.interrupted;
+        self.given_up += other.given_up;
+        self.settled += other.settled;
+    }
 }
 
 /// Gives every abandoned item of a job its due: back to pending, and given up when its agents have seen
@@ -44,21 +54,41 @@ pub fn recover(
         if page.is_empty() {
             return Ok(recovered);
         }
-        let (steps, tallies): (Vec<AnyStep>, Vec<Tally>) =
-            page.into_iter().map(|abandoned| due(abandoned, max_crashes, retry, now)).unzip();
-        let outcomes = store.record(&steps)?;
-        for (tally, outcome) in tallies.into_iter().zip(&outcomes) {
-            if *outcome == Outcome::Recorded {
-                *tally(&mut recovered) += 1;
-            }
-        }
+        let found = recover_found(store, page, max_crashes, retry, now)?;
+        recovered += found;
         // Somebody else was quicker with all of them, twice: the rest is in good hands.
-        let is_beaten = !outcomes.contains(&Outcome::Recorded);
+        let is_beaten = found == Recovered::default();
         if is_beaten && was_beaten {
             return Ok(recovered);
         }
         was_beaten = is_beaten;
     }
+}
+
+/// Gives these items of [`Store::abandoned`] their due, as [`recover`] does to all, and no others. What somebody else has
+/// taken up meanwhile is left alone, and not counted.
+///
+/// # Errors
+///
+/// [`StoreError`]; what was recovered until then stays so.
+pub fn recover_found(
+    store: &dyn Store,
+    found: Vec<Abandoned>,
+    max_crashes: usize,
+    retry: &dyn Fn(&WorkItem<Failed>) -> bool,
+    now: DateTime<Utc>,
+) -> Result<Recovered, StoreError> {
+    let mut recovered = Recovered::default();
+    let mut found = found.into_iter().map(|abandoned| due(abandoned, max_crashes, retry, now)).peekable();
+    while found.peek().is_some() {
+        let (steps, tallies): (Vec<AnyStep>, Vec<Tally>) = found.by_ref().take(PAGE).unzip();
+        for (tally, outcome) in tallies.into_iter().zip(store.record(&steps)?) {
+            if outcome == Outcome::Recorded {
+                *tally(&mut recovered) += 1;
+            }
+        }
+    }
+    Ok(recovered)
 }
 
 /// Under what a step is counted.

@@ -122,7 +122,10 @@ impl Member {
                 return Ok((runs, crashes));
             }
             runs += 1;
-            if self.run_once(true)? == Some(true) {
+            let ended = self.run_once(true)?;
+            let state = self.turns.lock();
+            // Items may have been added while it ended.
+            if ended == Some(true) && state.memory.counts(state.holds.job.id)?.is_finished() {
                 return Ok((runs, crashes));
             }
         }

@@ -78,7 +78,11 @@ impl<W: Weather> Store for BadDay<W> {
     }
 
     fn abandoned(&self, job: JobId, limit: usize, now: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
-        self.weather.call("looking for what is abandoned", || self.memory.abandoned(job, limit, now))
+        self.weather.call("looking for what is abandoned", || {
+            let abandoned = self.memory.abandoned(job, limit, now)?;
+            self.weather.looked(&abandoned);
+            Ok(abandoned)
+        })
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use workitem_store::{AnyStep, Call, ClaimRequest, Claims, JobCounts, Outcome, StoreError};
+use workitem_store::{Abandoned, AnyStep, Call, ClaimRequest, Claims, JobCounts, Outcome, StoreError};
 
 use super::sim::Shared;
 
@@ -30,6 +30,9 @@ pub trait Weather: Send + Sync {
     }
     fn counted(&self, counts: &JobCounts) {
         let _ = counts;
+    }
+    fn looked(&self, abandoned: &[Abandoned]) {
+        let _ = abandoned;
     }
 
     /// The caller knows what was recorded.

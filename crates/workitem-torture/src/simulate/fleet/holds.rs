@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use workitem_orchestrator::{Event, Outcome as Became};
-use workitem_store::{AnyStep, Claim, Job, MemoryStore, Outcome, Store};
+use workitem_store::{Abandoned, AnyStep, Claim, Job, MemoryStore, Outcome, Store};
 use workitem_torture::checker::Acknowledged;
 use workitem_types::StatusKind;
 
@@ -27,7 +27,10 @@ pub struct Holds {
     leases: BTreeMap<String, DateTime<Utc>>,
     /// Which run claimed an attempt.
     owners: BTreeMap<Key, String>,
-    /// Attempts that were taken from their run, because its lease was over.
+    /// Attempts whose run somebody has found to be silent for longer than its lease. It may be back by the time that they
+    /// are taken from it.
+    given_up: BTreeSet<Key>,
+    /// Attempts that were taken from their run.
     lost: BTreeSet<Key>,
     /// Agents that live.
     live: BTreeSet<Key>,
@@ -48,6 +51,7 @@ impl Holds {
             taken_over: 0,
             leases: BTreeMap::new(),
             owners: BTreeMap::new(),
+            given_up: BTreeSet::new(),
             lost: BTreeSet::new(),
             live: BTreeSet::new(),
             told: BTreeSet::new(),
@@ -103,7 +107,8 @@ impl Holds {
         self.live.insert(key);
         let last = self.acknowledged.started.entry(id.to_owned()).or_default();
         *last = attempt.max(*last);
-        if let Some(twin) = twin {
+        // One that stood still may start late what it has lost meanwhile.
+        if let Some(twin) = twin.filter(|_| !self.lost.contains(&key)) {
             return Err(format!("attempt {key:?} starts beside {twin:?}, which nobody had given up"));
         }
         let record = memory.item(&self.job, &id.into()).map_err(|error| error.to_string())?.record;
@@ -119,13 +124,28 @@ impl Holds {
         self.live.remove(&key);
     }
 
+    /// Items were found that nobody works on any more.
+    pub fn looked(&mut self, abandoned: &[Abandoned], now: DateTime<Utc>) -> Result<(), String> {
+        for abandoned in abandoned {
+            let Abandoned::Running { leased, .. } = abandoned else {
+                return Err("an item has failed, and nothing followed".to_owned());
+            };
+            let key = (leased.token().seq(), leased.item().attempts());
+            let lease = self.owners.get(&key).and_then(|owner| self.leases.get(owner));
+            if lease.is_none_or(|until| *until > now) {
+                return Err(format!("attempt {key:?} is given up, and its run is there: {lease:?}"));
+            }
+            self.given_up.insert(key);
+        }
+        Ok(())
+    }
+
     /// Steps are in the store, written by this run.
     pub fn recorded(
         &mut self,
         run: Option<&str>,
         steps: &[AnyStep],
         outcomes: &[Outcome],
-        now: DateTime<Utc>,
     ) -> Result<(), String> {
         for (step, _) in steps.iter().zip(outcomes).filter(|(_, outcome)| **outcome == Outcome::Recorded) {
             let key = (step.token().seq(), step.record().attempts);
@@ -140,8 +160,8 @@ impl Holds {
                 }
                 continue;
             }
-            if self.leases.get(owner).is_some_and(|until| *until > now) {
-                return Err(format!("attempt {key:?} is taken from a run that is there"));
+            if !self.given_up.contains(&key) {
+                return Err(format!("attempt {key:?} is taken from a run that nobody had given up"));
             }
             self.lost.insert(key);
             self.taken_over += 1;

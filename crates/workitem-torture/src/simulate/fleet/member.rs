@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
 use workitem_orchestrator::{Event, Observer};
-use workitem_store::{AnyStep, Call, Claim, ClaimRequest, Claims, Outcome, StoreError};
+use workitem_store::{Abandoned, AnyStep, Call, Claim, ClaimRequest, Claims, Outcome, StoreError};
 
 use super::turns::{Attempt, Ghost, Turns};
 use crate::simulate::sim::Crash;
@@ -146,10 +146,16 @@ impl Weather for Member {
         state.holds.renewed(agent, lease, now);
     }
 
-    fn recorded(&self, steps: &[AnyStep], outcomes: &[Outcome]) {
+    fn looked(&self, abandoned: &[Abandoned]) {
         let state = &mut *self.turns.lock();
         let now = state.clock.now();
-        let held = state.holds.recorded(state.seats[self.me].run.as_deref(), steps, outcomes, now);
+        let held = state.holds.looked(abandoned, now);
+        state.hold(held);
+    }
+
+    fn recorded(&self, steps: &[AnyStep], outcomes: &[Outcome]) {
+        let state = &mut *self.turns.lock();
+        let held = state.holds.recorded(state.seats[self.me].run.as_deref(), steps, outcomes);
         state.hold(held);
         state.say(self.me, format!("{} steps recorded: {outcomes:?}", steps.len()));
     }
