@@ -52,6 +52,7 @@ pages! {
     design: "docs/design.md"
     embedding: "docs/embedding.md"
     first_job: "docs/first-job.md"
+    postgres_benchmarks: "docs/postgres-benchmarks.md"
     problem: "docs/problem.md"
     proof: "docs/proof.md"
     reliability: "docs/reliability.md"

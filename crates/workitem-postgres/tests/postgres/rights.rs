@@ -142,7 +142,8 @@ fn a_database_with_another_encoding_is_refused() {
             "CREATE DATABASE {name} ENCODING 'LATIN1' TEMPLATE template0 LC_COLLATE 'C' LC_CTYPE 'C'"
         ))
         .unwrap();
-    let url = shared().url().replacen("@/postgres?", &format!("@/{name}?"), 1);
+    let (user, place) = shared().url().split_once('@').unwrap();
+    let url = format!("{user}@{}", place.replacen("/postgres", &format!("/{name}"), 1));
     let error = refused(PostgresStore::create(&url)).to_string();
     assert!(error.contains("has the encoding LATIN1, expected UTF8"), "{error}");
 }
