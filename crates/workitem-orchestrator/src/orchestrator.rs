@@ -202,9 +202,9 @@ impl Orchestrator {
         let run = self.run_name(time.now());
         let span = info_span!("run", job = %job.name);
         let _in_span = span.enter();
-        self.put_in_order(options, observer, &run, time.now(), true, |attempts| self.end_orphans(attempts))?;
+        self.put_in_order(options, observer, None, time.now(), |attempts| self.end_orphans(attempts))?;
         let put_in_order = |observer: &mut dyn Observer, now| {
-            self.put_in_order(options, observer, &run, now, false, |attempts| self.end_orphans(attempts))
+            self.put_in_order(options, observer, Some(&run), now, |attempts| self.end_orphans(attempts))
         };
         let others = self.others(&put_in_order);
         info!(slots = options.parallelism, run, "run started");
@@ -260,9 +260,9 @@ impl Orchestrator {
     ) -> Result<Summary, RunError> {
         let job = self.sealed_job()?;
         let run = self.run_name(world.now());
-        self.put_in_order(options, observer, &run, world.now(), true, &end_orphans)?;
+        self.put_in_order(options, observer, None, world.now(), &end_orphans)?;
         let put_in_order = |observer: &mut dyn Observer, now| {
-            self.put_in_order(options, observer, &run, now, false, &end_orphans)
+            self.put_in_order(options, observer, Some(&run), now, &end_orphans)
         };
         let (store, job, others) = (&*self.store, job.id, self.others(&put_in_order));
         Driver::new(Run { store, job, name: &run, options, stop, others }, world).drive(observer)
@@ -276,9 +276,7 @@ impl Orchestrator {
     /// [`RunError::Orphans`] if agents could not be ended, [`RunError::Store`] if the store fails.
     pub fn clean_up(&self, options: &Options, observer: &mut dyn Observer) -> Result<(), RunError> {
         let now = TimeOfDay::of(&*self.store)?.now();
-        self.put_in_order(options, observer, &self.run_name(now), now, true, |attempts| {
-            self.end_orphans(attempts)
-        })
+        self.put_in_order(options, observer, None, now, |attempts| self.end_orphans(attempts))
     }
 
     /// Ends the agents of these attempts that live on this machine.
@@ -288,18 +286,18 @@ impl Orchestrator {
         Ok(orphans)
     }
 
+    /// At the start of a run, or while it is under way; of the former it is told even if nothing was found.
     fn put_in_order(
         &self,
         options: &Options,
         observer: &mut dyn Observer,
-        run: &str,
+        under_way: Option<&str>,
         now: DateTime<Utc>,
-        tells_nothing: bool,
         end_orphans: impl FnOnce(&HashSet<(String, usize)>) -> io::Result<usize>,
     ) -> Result<(), RunError> {
         let mut abandoned = self.store.abandoned(self.job.id, MOST_ABANDONED, now)?;
-        // Where it took longer to ask than the lease lasts, these are among them: they are at work, and it goes on.
-        abandoned.retain(|abandoned| !is_of(abandoned, run));
+        // Where it took longer to ask than its lease lasts, a run's own are among them: they are at work, and it goes on.
+        abandoned.retain(|abandoned| under_way.is_none_or(|run| !is_of(abandoned, run)));
         let running = |abandoned: &Abandoned| match abandoned {
             Abandoned::Running { leased, .. } => {
                 Some((leased.item().id().to_string(), leased.item().attempts()))
@@ -315,7 +313,7 @@ impl Orchestrator {
         let Recovered { interrupted, given_up, settled } = items;
         if orphans > 0 || items != Recovered::default() {
             warn!(orphans, interrupted, given_up, settled, "put in order what another run had left");
-        } else if !tells_nothing {
+        } else if under_way.is_some() {
             return Ok(());
         }
         observer.event(&Event::Recovered { orphans, items });
