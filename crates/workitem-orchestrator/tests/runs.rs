@@ -294,6 +294,18 @@ fn what_a_vanished_run_left_behind_is_run_again() {
 }
 
 #[test]
+fn what_a_vanished_run_left_behind_is_put_in_order_without_running_it() {
+    all_stores(|bench| {
+        let job = bench.job(3);
+        assert_eq!(bench.store().claim(&vanishing(&job, 2)).unwrap().claims.len(), 2);
+        bench.orchestrator(&job).clean_up(&slots(1), &mut ()).unwrap();
+        let counts = bench.store().counts(job.id).unwrap().by_status;
+        assert_eq!((counts.pending, counts.in_progress), (3, 0));
+        bench.assert_sound(&job);
+    });
+}
+
+#[test]
 fn counts_that_promise_what_is_not_there_are_an_error_and_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("workitem.db");

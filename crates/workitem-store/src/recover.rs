@@ -126,3 +126,24 @@ fn settle_stranded(leased: Leased<Failed>, retry: &impl RetryPolicy, now: DateTi
         SettledLease::DeadLetter(step) => step.because(Cause::Stranded).seal(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{ClaimRequest, MemoryStore, NewItem, NewJob};
+
+    #[test]
+    fn all_is_recovered_however_many_pages_that_is() {
+        let (store, items) = (MemoryStore::new(), 3 * PAGE + 1);
+        let now = DateTime::UNIX_EPOCH;
+        let job = store.create_job(&NewJob { name: None, spec: serde_json::Value::Null, now }).unwrap().id;
+        let new: Vec<NewItem> =
+            (0..items).map(|n| NewItem { id: n.to_string().into(), payload: "".into() }).collect();
+        store.submit(job, &new).unwrap();
+        store.seal(job, "so many").unwrap();
+        assert_eq!(store.claim(&ClaimRequest::new(job, "agent-1", items, now)).unwrap().claims.len(), items);
+        let recovered = recover(&store, job, 10, &|_| true, now).unwrap();
+        assert_eq!(recovered, Recovered { interrupted: items, ..Recovered::default() });
+        assert_eq!(store.counts(job).unwrap().by_status.pending, items);
+    }
+}
