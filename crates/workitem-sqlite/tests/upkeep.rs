@@ -198,6 +198,18 @@ fn output_is_not_swept_of_an_event_that_comes_back_with_the_log_of_who_was_kille
     assert_eq!(completed(&all_killed().1), 0, "never, once its output is gone");
 }
 
+#[test]
+fn a_store_that_somebody_has_left_without_a_log_is_opened() {
+    let folder = tempdir().unwrap();
+    let path = folder.path().join("workitem.db");
+    let (store, job) = with_job(&path);
+    drop(store);
+    Connection::open(&path).unwrap().execute_batch("PRAGMA journal_mode = DELETE").unwrap();
+    let store = SqliteStore::open(&path).unwrap();
+    assert!(!beside_wal(&path).exists());
+    assert!(verify(&store, &job).unwrap().passed());
+}
+
 fn beside_wal(path: &Path) -> std::path::PathBuf {
     path.with_file_name("workitem.db-wal")
 }
