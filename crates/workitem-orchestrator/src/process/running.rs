@@ -81,7 +81,9 @@ impl<'a> Running<'a> {
 
     /// Until the process ends, or must be stopped.
     fn run(&mut self, task: &Task<'_>) -> Result<Option<Stop>, StoreError> {
-        let deadline = task.deadline();
+        // From here on, where the process is there: if the orchestrator was stopped while it started it, that is none of
+        // its time.
+        let deadline = task.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
         loop {
             if self.leader.has_exited() {
                 return Ok(None);
