@@ -7,6 +7,7 @@
 //! seed is one life, to the last line of its log. What must hold meanwhile is in `checks`, what must be left in the
 //! checker. Lives of several orchestrators that share a store are in `fleet`.
 
+mod attempts;
 mod checks;
 mod fleet;
 mod happenings;
@@ -24,7 +25,7 @@ use chrono::DateTime;
 use clap::Args;
 use fastrand::Rng;
 use workitem_orchestrator::{Event, Observer, Orchestrator, Progress, RunError, Stop, Stopping, Summary};
-use workitem_store::{Control, MemoryStore, NewItem, NewJob, Store};
+use workitem_store::{Control, Job, MemoryStore, NewItem, NewJob, Store};
 use workitem_torture::Report;
 use workitem_torture::checker::{Moment, check_job};
 
@@ -141,11 +142,7 @@ fn live(seed: u64) -> Result<Life> {
     fastrand::seed(rng.u64(..));
     let plan = Plan::draw(&mut rng);
     let memory = MemoryStore::new();
-    let new = NewJob { name: Some("life".into()), spec: serde_json::Value::Null, now: DateTime::UNIX_EPOCH };
-    let job = memory.create_job(&new)?;
-    memory.submit(job.id, &(1..=plan.items).map(item).collect::<Vec<NewItem>>())?;
-    memory.seal(job.id, "so many items")?;
-    let checks = Checks::new(memory.job("life")?, plan.items);
+    let checks = Checks::new(make_job(&memory, plan.items)?, plan.items);
     let rounds = plan.rounds;
     let mut sim = Sim::new(rng, plan, memory.clone(), checks, Stop::new()?);
     let said = format!("{:?}", sim.plan);
@@ -164,6 +161,15 @@ fn live(seed: u64) -> Result<Life> {
         taken_over: 0,
         lasted: sim.at,
     })
+}
+
+/// The job of a life, sealed.
+fn make_job(memory: &MemoryStore, items: usize) -> Result<Job> {
+    let new = NewJob { name: Some("life".into()), spec: serde_json::Value::Null, now: DateTime::UNIX_EPOCH };
+    let job = memory.create_job(&new)?;
+    memory.submit(job.id, &(1..=items).map(item).collect::<Vec<NewItem>>())?;
+    memory.seal(job.id, "so many items")?;
+    Ok(memory.job("life")?)
 }
 
 /// One run of the job; whether it came to an end of its own.

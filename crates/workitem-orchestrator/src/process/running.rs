@@ -224,4 +224,19 @@ mod tests {
         let kept = over.unwrap().stdout.finish().unwrap();
         assert_eq!((kept.total, kept.kept), (200_000, Kept::Blob { len: 200_000 }));
     }
+
+    #[test]
+    fn the_time_of_a_process_begins_when_it_is_there() {
+        let bench = Bench::new("x");
+        // As if the orchestrator had been stopped for an hour while it started it.
+        let started = Instant::now().checked_sub(Duration::from_hours(1)).unwrap();
+        let task = Task { started, timeout: Some(Duration::from_mins(5)), ..bench.task() };
+        let capture = |stream| {
+            Capture::new(task.blobs, BlobName { job: JobId(1), seq: 7, attempt: 2, stream }, 1 << 20)
+        };
+        let child = Command::new("sleep").arg("0.1").process_group(0).spawn().unwrap();
+        let running = Running::new(child, capture(StreamKind::Stdout), capture(StreamKind::Stderr));
+        let over = running.watch(&task, Duration::ZERO).unwrap();
+        assert!(over.stop.is_none() && over.status.is_some_and(|status| status.success()));
+    }
 }

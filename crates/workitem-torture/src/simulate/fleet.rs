@@ -14,21 +14,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
-use chrono::DateTime;
 use fastrand::Rng;
 use workitem_orchestrator::{Orchestrator, RunError, Stop, Stopping, Summary};
-use workitem_store::{Control, MemoryStore, NewItem, NewJob, Store};
+use workitem_store::{Control, MemoryStore, Store};
 use workitem_torture::checker::{Moment, check_job};
 
 use self::happenings::Happening;
 use self::holds::Holds;
 use self::member::Member;
 use self::turns::{Clock, State, Turns};
-use super::Life;
-use super::happenings::item;
 use super::plan::{Plan, between};
 use super::sim::Crash;
 use super::store::BadDay;
+use super::{Life, make_job};
 
 /// A job that is not finished by so many calm runs of one member never will be.
 const MOST_RUNS: u32 = 300;
@@ -43,11 +41,7 @@ pub fn live(seed: u64) -> Result<Life> {
         let clock = clock.clone();
         move || clock.now()
     });
-    let new = NewJob { name: Some("life".into()), spec: serde_json::Value::Null, now: DateTime::UNIX_EPOCH };
-    let job = memory.create_job(&new)?;
-    memory.submit(job.id, &(1..=plan.items).map(item).collect::<Vec<NewItem>>())?;
-    memory.seal(job.id, "so many items")?;
-    let holds = Holds::new(memory.job("life")?, plan.items);
+    let holds = Holds::new(make_job(&memory, plan.items)?, plan.items);
     let mut state = State::new(rng, plan, memory.clone(), holds, clock, members);
     let said = format!("{members}, {:?}", state.plan);
     state.say("members", said);
@@ -71,7 +65,7 @@ pub fn live(seed: u64) -> Result<Life> {
         })
     })?;
     let state = &mut *turns.lock();
-    if !state.disturbed && state.holds.taken_over > 0 {
+    if !state.disturbed && state.holds.taken_over() > 0 {
         state.hold(Err("attempts were taken from runs, and nothing had happened to them".to_owned()));
     }
     for violation in check_job(&memory, "life", &state.holds.acknowledged, Moment::Finished)? {
@@ -82,7 +76,7 @@ pub fn live(seed: u64) -> Result<Life> {
         wrong: std::mem::take(&mut state.holds.wrong),
         runs,
         crashes,
-        taken_over: state.holds.taken_over as u64,
+        taken_over: state.holds.taken_over() as u64,
         lasted: state.at,
     })
 }

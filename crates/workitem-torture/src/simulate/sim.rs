@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
-use workitem_orchestrator::{Ended, Fault, Finished, How, Running, Stop, Stopping, World};
-use workitem_store::{AttemptOutput, Claim, MemoryStore, whole_micros};
+use workitem_orchestrator::{Finished, How, Running, Stop, Stopping, World};
+use workitem_store::{Claim, MemoryStore, whole_micros};
 
+use super::attempts::{self, Attempt};
 use super::checks::Checks;
 use super::happenings::Happening;
 use super::plan::Plan;
@@ -71,15 +72,6 @@ pub struct Sim {
     pub orphans: BTreeSet<(String, usize)>,
     turns: u32,
     spins: u32,
-}
-
-/// An agent at work.
-struct Attempt {
-    claim: Claim,
-    since: Duration,
-    ends: Duration,
-    /// `None` if it cannot be made, through no fault of the item.
-    how: Option<How>,
 }
 
 impl Sim {
@@ -213,10 +205,7 @@ impl Sim {
             entry.remove().happen(self);
         }
         self.obey();
-        loop {
-            let over = self.running.iter().enumerate().filter(|(_, attempt)| attempt.ends <= self.at);
-            let Some((slot, _)) = over.min_by_key(|(_, attempt)| attempt.ends) else { break };
-            let attempt = self.running.remove(slot);
+        while let Some(attempt) = attempts::next_over(&mut self.running, self.at) {
             let took = attempt.ends.saturating_sub(attempt.since);
             self.finish(attempt.claim, attempt.how, took);
         }
@@ -234,16 +223,7 @@ impl Sim {
         }
         (self.seen, self.woken) = (stopping, true);
         self.say(format!("stopping: {stopping:?}"));
-        for attempt in &mut self.running {
-            let patience = match stopping {
-                Stopping::No | Stopping::Drain => continue,
-                Stopping::Interrupt => Duration::from_micros(self.rng.u64(0..=5_000_000)),
-                Stopping::Kill => Duration::ZERO,
-            };
-            if self.at + patience < attempt.ends {
-                (attempt.ends, attempt.how) = (self.at + patience, Some(How::Interrupted));
-            }
-        }
+        attempts::obey(&mut self.running, stopping, self.at, &mut self.rng);
     }
 
     /// As a slot does: once the orchestrator stops, nothing is started any more.
@@ -265,11 +245,7 @@ impl Sim {
     }
 
     fn finish(&mut self, claim: Claim, how: Option<How>, took: Duration) {
-        let ended = match how {
-            Some(how) => Ok(Ended { how, output: AttemptOutput::default() }),
-            None => Err(Fault::System("there is no room".to_owned())),
-        };
-        self.finished.push_back(Finished { leased: claim.leased, ended, at: self.now(), took });
+        self.finished.push_back(attempts::finished(claim, how, self.now(), took));
     }
 
     /// Whatever the store has recorded by now must have been told.
@@ -372,14 +348,6 @@ impl World for Shared {
 
     fn running(&self) -> Vec<Running> {
         let sim = self.lock();
-        let running = sim.running.iter();
-        let mut running: Vec<Running> = running
-            .map(|attempt| Running {
-                item: attempt.claim.leased.item().id().clone(),
-                since: sim.zero + attempt.since,
-            })
-            .collect();
-        running.sort_by_key(|running| running.since);
-        running
+        attempts::running(&sim.running, sim.zero)
     }
 }

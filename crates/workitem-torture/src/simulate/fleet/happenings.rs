@@ -34,20 +34,18 @@ impl Happening {
             let at = state.at + between(rng, Duration::from_millis(1), Duration::from_mins(10));
             let pause = between(rng, Duration::from_millis(10), Duration::from_mins(1));
             let member = rng.usize(..state.seats.len());
-            let (happening, number) = match rng.u8(..12) {
-                0 => (Self::Wants(Control::Pause), rng.u64(..)),
-                1 => (Self::Wants(Control::Cancel), rng.u64(..)),
-                2 | 3 => (Self::Adds(rng.usize(1..=5)), rng.u64(..)),
-                4 => (Self::Drains(member), rng.u64(..)),
-                5 => (Self::Interrupts(member), rng.u64(..)),
-                6 => (Self::SetsTheClock(between(rng, lease / 10, lease * 2), rng.bool()), rng.u64(..)),
-                _ => {
-                    let stop = between(rng, lease / 10, lease * 3);
-                    (Self::Stops(member, stop), rng.u64(..))
-                }
+            let happening = match rng.u8(..12) {
+                0 => Self::Wants(Control::Pause),
+                1 => Self::Wants(Control::Cancel),
+                2 | 3 => Self::Adds(rng.usize(1..=5)),
+                4 => Self::Drains(member),
+                5 => Self::Interrupts(member),
+                6 => Self::SetsTheClock(between(rng, lease / 10, lease * 2), rng.bool()),
+                _ => Self::Stops(member, between(rng, lease / 10, lease * 3)),
             };
+            // Of two at one moment the number says which is first.
+            let number = rng.u64(..);
             if matches!(happening, Self::Wants(_)) {
-                let number = state.rng.u64(..);
                 state.happenings.insert((at + pause, number), Self::Wants(Control::Run));
             }
             state.happenings.insert((at, number), happening);

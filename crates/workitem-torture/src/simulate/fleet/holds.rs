@@ -21,8 +21,6 @@ pub struct Holds {
     /// How often items were added, and how often a run has said that it found the job finished.
     pub additions: usize,
     pub finished: usize,
-    /// Attempts that others took up.
-    pub taken_over: usize,
     /// Until when the others leave alone what a run has, by the store's clock.
     leases: BTreeMap<String, DateTime<Utc>>,
     /// Which run claimed an attempt.
@@ -48,7 +46,6 @@ impl Holds {
             wrong: Vec::new(),
             additions: 0,
             finished: 0,
-            taken_over: 0,
             leases: BTreeMap::new(),
             owners: BTreeMap::new(),
             given_up: BTreeSet::new(),
@@ -57,6 +54,11 @@ impl Holds {
             told: BTreeSet::new(),
             counts: BTreeMap::new(),
         }
+    }
+
+    /// How many attempts others took up.
+    pub fn taken_over(&self) -> usize {
+        self.lost.len()
     }
 
     /// A member begins a run.
@@ -164,7 +166,6 @@ impl Holds {
                 return Err(format!("attempt {key:?} is taken from a run that nobody had given up"));
             }
             self.lost.insert(key);
-            self.taken_over += 1;
         }
         Ok(())
     }

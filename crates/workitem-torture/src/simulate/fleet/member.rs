@@ -9,7 +9,8 @@ use chrono::{DateTime, Utc};
 use workitem_orchestrator::{Event, Observer};
 use workitem_store::{Abandoned, AnyStep, Call, Claim, ClaimRequest, Claims, Outcome, StoreError};
 
-use super::turns::{Attempt, Ghost, Turns};
+use super::turns::{Ghost, Turns};
+use crate::simulate::attempts::Attempt;
 use crate::simulate::sim::Crash;
 use crate::simulate::weather::{Weather, failed};
 

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
-use workitem_orchestrator::{Ended, Fault, Finished, How, Running, Stopping, World};
-use workitem_store::{AttemptOutput, Claim, whole_micros};
+use workitem_orchestrator::{Finished, How, Running, Stopping, World};
+use workitem_store::{Claim, whole_micros};
 
 use super::member::{Member, key};
-use super::turns::{Attempt, State};
+use super::turns::State;
+use crate::simulate::attempts::{self, Attempt};
 use crate::simulate::sim::Crash;
 
 /// More looks without anything happening, or at one moment, than any sound run takes.
@@ -100,15 +101,7 @@ impl World for Member {
 
     fn running(&self) -> Vec<Running> {
         let state = self.turns.lock();
-        let running = state.seats[self.me].running.iter();
-        let mut running: Vec<Running> = running
-            .map(|attempt| Running {
-                item: attempt.claim.leased.item().id().clone(),
-                since: self.zero + attempt.since,
-            })
-            .collect();
-        running.sort_by_key(|running| running.since);
-        running
+        attempts::running(&state.seats[self.me].running, self.zero)
     }
 }
 
@@ -117,11 +110,7 @@ impl Member {
     fn settle(&self, state: &mut State) {
         obey(state, self.me);
         let (at, slots) = (state.at, state.plan.options.parallelism.get());
-        loop {
-            let running = &state.seats[self.me].running;
-            let over = running.iter().enumerate().filter(|(_, attempt)| attempt.ends <= at);
-            let Some((slot, _)) = over.min_by_key(|(_, attempt)| attempt.ends) else { break };
-            let attempt = state.seats[self.me].running.remove(slot);
+        while let Some(attempt) = attempts::next_over(&mut state.seats[self.me].running, at) {
             let took = attempt.ends.saturating_sub(attempt.since);
             state.holds.ended(key(&attempt.claim));
             finish(state, self.me, attempt.claim, attempt.how, took);
@@ -141,16 +130,7 @@ fn obey(state: &mut State, me: usize) {
         return;
     }
     seat.seen = stopping;
-    for attempt in &mut seat.running {
-        let patience = match stopping {
-            Stopping::No | Stopping::Drain => continue,
-            Stopping::Interrupt => Duration::from_micros(state.rng.u64(0..=5_000_000)),
-            Stopping::Kill => Duration::ZERO,
-        };
-        if state.at + patience < attempt.ends {
-            (attempt.ends, attempt.how) = (state.at + patience, Some(How::Interrupted));
-        }
-    }
+    attempts::obey(&mut seat.running, stopping, state.at, &mut state.rng);
     state.say(me, format!("stopping: {stopping:?}"));
 }
 
@@ -171,12 +151,8 @@ fn start(state: &mut State, me: usize, claim: Claim) {
 }
 
 fn finish(state: &mut State, me: usize, claim: Claim, how: Option<How>, took: Duration) {
-    let ended = match how {
-        Some(how) => Ok(Ended { how, output: AttemptOutput::default() }),
-        None => Err(Fault::System("there is no room".to_owned())),
-    };
     let at = now_of(state, me);
-    state.seats[me].finished.push_back(Finished { leased: claim.leased, ended, at, took });
+    state.seats[me].finished.push_back(attempts::finished(claim, how, at, took));
 }
 
 /// What time a member thinks it is for all.

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use fastrand::Rng;
-use workitem_orchestrator::{Finished, How, Stop, Stopping};
+use workitem_orchestrator::{Finished, Stop, Stopping};
 use workitem_store::{Claim, MemoryStore};
 
 use super::happenings::Happening;
-use super::holds::Holds;
+use super::holds::{Holds, Key};
+use crate::simulate::attempts::Attempt;
 use crate::simulate::plan::Plan;
 
 /// The world of a fleet, shared by its members.
@@ -39,7 +40,7 @@ pub struct State {
     pub at: Duration,
     pub clock: Clock,
     /// By how much the store's clock is off.
-    pub jumped: i64,
+    jumped: i64,
     pub seats: Vec<Seat>,
     /// What others will do, by when.
     pub happenings: BTreeMap<(Duration, u64), Happening>,
@@ -77,20 +78,11 @@ pub struct Seat {
     pub stopped_until: Duration,
 }
 
-/// An agent at work.
-pub struct Attempt {
-    pub claim: Claim,
-    pub since: Duration,
-    pub ends: Duration,
-    /// `None` if it cannot be made, through no fault of the item.
-    pub how: Option<How>,
-}
-
 /// An agent that has outlived its orchestrator.
 pub struct Ghost {
     pub seat: usize,
     pub item: String,
-    pub key: (u64, usize),
+    pub key: Key,
     pub ends: Duration,
 }
 
