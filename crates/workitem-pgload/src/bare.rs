@@ -21,26 +21,44 @@ const SETTINGS: &str = "
 const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 const SEALED: &str = "SELECT id, name, digest IS NOT NULL FROM jobs WHERE id = $1";
 const DUE: &str = "
-    SELECT i.seq, i.id, i.version, i.state, i.attempts, i.failures, i.text, i.at, i.result, i.crashes, i.run_at, i.origin,
-    p.payload FROM items i JOIN payloads p ON p.job = i.job AND p.seq = i.seq
-    WHERE i.job = $1 AND i.state = 0 AND i.run_at <= $2 AND (i.run_at, i.seq) > ($3, $4)
-    ORDER BY i.run_at, i.seq LIMIT $5 FOR UPDATE OF i SKIP LOCKED";
-const NEXT: &str = "
-    SELECT run_at FROM items WHERE job = $1 AND state = 0 AND (run_at, seq) > ($2, $3) ORDER BY run_at, seq LIMIT 1";
+    SELECT seq, run_at, until, version FROM due
+    WHERE job = $1 AND run_at <= $2 AND (run_at, seq) > ($3, $4)
+    ORDER BY run_at, seq LIMIT $5 FOR UPDATE SKIP LOCKED";
+const TAKE: &str = "
+    DELETE FROM due d USING unnest($2::bigint[], $3::bigint[]) AS n (run_at, seq) CROSS JOIN LATERAL
+    (SELECT ctid FROM due WHERE job = $1 AND run_at = n.run_at AND seq = n.seq OFFSET 0) AS place
+    WHERE d.ctid = place.ctid";
+const SHORTEN: &str = "UPDATE due SET seq = $4 WHERE job = $1 AND run_at = $2 AND seq = $3";
+const ITEMS: &str = "
+    SELECT i.seq, i.id, n.version, 0::smallint, coalesce(s.attempts, 0), coalesce(s.failures, 0), NULL::bytea,
+        NULL::bigint, NULL::bytea, coalesce(s.crashes, 0), coalesce(s.run_at, 0), i.origin, i.payload
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS n (first, last, version)
+    CROSS JOIN LATERAL
+        (SELECT * FROM items WHERE job = $1 AND seq BETWEEN n.first AND n.last ORDER BY seq OFFSET 0) AS i
+    LEFT JOIN LATERAL
+        (SELECT * FROM states WHERE n.version > 0 AND job = $1 AND seq = i.seq OFFSET 0) AS s ON true
+    WHERE coalesce(s.version, 0) = n.version AND coalesce(s.state, 0) = 0";
+const NEXT: &str =
+    "SELECT run_at FROM due WHERE job = $1 AND (run_at, seq) > ($2, $3) ORDER BY run_at, seq LIMIT 1";
 const LEASE: &str = "
     INSERT INTO workers (job, name, expires_at)
     VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 microsecond')
     ON CONFLICT (job, name) DO UPDATE SET expires_at = greatest(workers.expires_at, excluded.expires_at)";
-const SWAP: &str = "
-    UPDATE items i SET version = n.version, state = n.state, attempts = n.attempts, failures = n.failures,
-        text = n.text, at = n.at, result = n.result, crashes = i.crashes + n.crashes, spawned = n.spawned,
-        run_at = n.run_at, worker = CASE n.state WHEN 1 THEN n.text WHEN 3 THEN i.worker END
+const HOLD: &str = "
+    INSERT INTO claims (job, seq, until, version, worker, at, spawned)
+    SELECT $1::bigint, n.seq, n.until, n.version, $2::bytea, $3::bigint, n.spawned
+    FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) AS n (seq, until, version, spawned)";
+const ORIGINS: &str =
+    "SELECT seq, origin FROM items WHERE job = $1 AND seq BETWEEN $2 AND $3 AND origin IS NOT NULL";
+const STATES: &str = "
+    INSERT INTO states (job, seq, version, state, attempts, failures, text, at, crashes, run_at, worker)
+    SELECT n.job, n.seq, n.version, n.state, n.attempts, n.failures, n.text, n.at, n.crashes, n.run_at,
+        CASE WHEN n.state = 3 THEN (SELECT c.worker FROM claims c WHERE c.job = n.job
+        AND c.seq BETWEEN n.seq - 127 AND n.seq AND c.until >= n.seq AND c.version = n.was LIMIT 1) END
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
-        $8::bytea[], $9::bigint[], $10::text[], $11::bigint[], $12::boolean[], $13::bigint[])
-        AS n (job, seq, was, version, state, attempts, failures, text, at, result, crashes, spawned, run_at)
-    CROSS JOIN LATERAL
-        (SELECT ctid FROM items WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
-    WHERE i.ctid = place.ctid RETURNING i.seq, i.job, i.origin";
+        $8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[])
+        AS n (job, seq, was, version, state, attempts, failures, text, at, crashes, run_at)
+    ON CONFLICT DO NOTHING RETURNING seq, job";
 const EVENTS: &str = "
     INSERT INTO history (job, seq, version, event, payload, at, cause)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bigint[], $7::text[])";
@@ -54,6 +72,8 @@ const REMEMBERED: Duration = Duration::from_secs(1);
 /// A minute, as leases are by default.
 const LEASE_MICROS: i64 = 60_000_000;
 const START: (i64, i64) = (i64::MIN, 0);
+/// Most items of a range.
+const RANGE: usize = 128;
 
 /// Does what one worker did, and says when it began and when its last item was on the disk.
 pub fn bare(
@@ -93,6 +113,19 @@ struct Held {
     id: String,
 }
 
+/// Items in a row, of which none was ever attempted.
+#[derive(Clone, Copy)]
+struct Range {
+    first: i64,
+    last: i64,
+}
+
+impl Range {
+    fn len(&self) -> usize {
+        usize::try_from(self.last - self.first + 1).unwrap_or(0)
+    }
+}
+
 struct Sender {
     client: Client,
     job: i64,
@@ -105,9 +138,14 @@ struct Sender {
     recorded: usize,
     sealed: Statement,
     due: Statement,
+    take: Statement,
+    shorten: Statement,
+    items: Statement,
     next: Statement,
     lease: Statement,
-    swap: Statement,
+    hold: Statement,
+    origins: Statement,
+    states: Statement,
     events: Statement,
     counts: Statement,
 }
@@ -132,9 +170,14 @@ impl Sender {
             recorded: 0,
             sealed: client.prepare(SEALED)?,
             due: client.prepare(DUE)?,
+            take: client.prepare(TAKE)?,
+            shorten: client.prepare(SHORTEN)?,
+            items: client.prepare(ITEMS)?,
             next: client.prepare(NEXT)?,
             lease: client.prepare(LEASE)?,
-            swap: client.prepare(SWAP)?,
+            hold: client.prepare(HOLD)?,
+            origins: client.prepare(ORIGINS)?,
+            states: client.prepare(STATES)?,
             events: client.prepare(EVENTS)?,
             counts: client.prepare(COUNTS)?,
             client,
@@ -148,32 +191,74 @@ impl Sender {
         if self.head.1.elapsed() >= REMEMBERED {
             self.head = (START, Instant::now());
         }
-        let (from, most) = (self.head.0, i64::try_from(limit)?);
-        let mut rows = self.client.query(&self.due, &[&self.job, &micros(), &from.0, &from.1, &most])?;
-        if rows.len() < limit && from != START {
-            rows = self.client.query(&self.due, &[&self.job, &micros(), &START.0, &START.1, &most])?;
+        let from = self.head.0;
+        let mut ranges = self.due(limit, from)?;
+        if from != START && ranges.iter().map(Range::len).sum::<usize>() < limit {
+            ranges = self.due(limit, START)?;
         }
-        let mut seqs = Vec::with_capacity(rows.len());
-        for row in &rows {
-            let (seq, run_at, payload): (i64, i64, &str) =
-                (row.try_get(0)?, row.try_get(10)?, row.try_get(12)?);
-            ensure!(!payload.is_empty(), "item {seq} has no input");
-            self.held.push_back(Held { seq, id: row.try_get(1)? });
-            seqs.push(seq);
-            self.head.0 = self.head.0.max((run_at, seq));
-        }
-        let items = seqs.len();
-        if items > 0 {
+        let ranges = self.take(ranges, limit)?;
+        let column = |of: fn(&Range) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
+        let (first, last) = (column(|range| range.first), column(|range| range.last));
+        let (zero, now) = (vec![0_i64; ranges.len()], micros());
+        let mut seqs = Vec::with_capacity(limit);
+        if !ranges.is_empty() {
+            for row in self.client.query(&self.items, &[&self.job, &first, &last, &zero])? {
+                let (seq, payload): (i64, &str) = (row.try_get(0)?, row.try_get(12)?);
+                ensure!(!payload.is_empty(), "item {seq} has no input");
+                self.held.push_back(Held { seq, id: row.try_get(1)? });
+                seqs.push(seq);
+            }
             self.client.execute(&self.lease, &[&self.job, &self.name, &LEASE_MICROS])?;
-            let (name, now) = (self.name.clone(), micros());
-            self.swap(&seqs, 0, 1, &vec![Some(&name[..]); items], Some(now), &vec![None; items])?;
-            self.events(&seqs, 1, 0, &vec![Some(&name[..]); items], now)?;
-            let items = i64::try_from(items)?;
+            self.client.execute(&self.hold, &[&self.job, &self.name, &now, &first, &last, &zero, &zero])?;
+            let name = self.name.clone();
+            self.events(&seqs, 1, 0, &vec![Some(&name[..]); seqs.len()], now)?;
+            let items = i64::try_from(seqs.len())?;
             self.count(-items, items, 0)?;
         }
+        self.head.0 = ranges.iter().map(|range| (0, range.last)).fold(self.head.0, Ord::max);
         self.client.query_opt(&self.next, &[&self.job, &self.head.0.0, &self.head.0.1])?;
         self.client.batch_execute("COMMIT")?;
-        Ok(items)
+        Ok(seqs.len())
+    }
+
+    /// Locks ranges that have `limit` items: of such a job each is due at once, and was never attempted.
+    fn due(&mut self, limit: usize, from: (i64, i64)) -> Result<Vec<Range>> {
+        let (mut ranges, mut found, mut behind) = (Vec::new(), 0, from);
+        let mut most = limit.div_ceil(RANGE).max(1);
+        while found < limit {
+            let sent = i64::try_from(most)?;
+            let rows = self.client.query(&self.due, &[&self.job, &micros(), &behind.0, &behind.1, &sent])?;
+            for row in &rows {
+                let range = Range { first: row.try_get(0)?, last: row.try_get(2)? };
+                behind = (row.try_get(1)?, range.first);
+                found += range.len();
+                ranges.push(range);
+            }
+            if rows.len() < most {
+                break;
+            }
+            most = (2 * most).min(limit.saturating_sub(found));
+        }
+        Ok(ranges)
+    }
+
+    /// Takes the first `limit` items of ranges.
+    fn take(&mut self, mut ranges: Vec<Range>, limit: usize) -> Result<Vec<Range>> {
+        let mut left = limit;
+        let whole =
+            ranges.iter().take_while(|range| left.checked_sub(range.len()).map(|rest| left = rest).is_some());
+        let whole = whole.count();
+        ranges.truncate(whole + usize::from(left > 0));
+        if whole > 0 {
+            let (run_at, first) = (vec![0_i64; whole], ranges[..whole].iter().map(|range| range.first));
+            self.client.execute(&self.take, &[&self.job, &run_at, &first.collect::<Vec<_>>()])?;
+        }
+        if let Some(range) = ranges.get_mut(whole) {
+            range.last = range.first + i64::try_from(left)? - 1;
+            let next = range.last + 1;
+            self.client.execute(&self.shorten, &[&self.job, &0_i64, &range.first, &next])?;
+        }
+        Ok(ranges)
     }
 
     fn record(&mut self, items: usize) -> Result<()> {
@@ -187,53 +272,21 @@ impl Sender {
         let results: Vec<String> =
             done.iter().map(|held| format!("{}{}{}", self.result.0, held.id, self.result.1)).collect();
         self.client.batch_execute(BEGIN)?;
-        self.swap(
-            &seqs,
-            1,
-            2,
-            &vec![None; items],
-            None,
-            &results.iter().map(|text| Some(&text[..])).collect::<Vec<_>>(),
+        self.client.query(&self.origins, &[&self.job, &seqs[0], &seqs[items - 1]])?;
+        let (same, zero) = (|number: i64| vec![number; items], vec![0_i64; items]);
+        let (job, two, one, nothing) = (same(self.job), same(2), same(1), vec![None::<i64>; items]);
+        let (texts, completed) = (vec![None::<&[u8]>; items], vec![2_i16; items]);
+        let written = self.client.query(
+            &self.states,
+            &[&job, &seqs, &zero, &two, &completed, &one, &zero, &texts, &nothing, &zero, &zero],
         )?;
+        ensure!(written.len() == items, "{} of {items} items were written", written.len());
         let payloads: Vec<Option<&[u8]>> = results.iter().map(|text| Some(text.as_bytes())).collect();
         self.events(&seqs, 2, 1, &payloads, micros())?;
         let count = i64::try_from(items)?;
         self.count(0, -count, count)?;
         self.client.batch_execute("COMMIT")?;
         self.recorded += items;
-        Ok(())
-    }
-
-    fn swap(
-        &mut self,
-        seqs: &[i64],
-        was: i64,
-        state: i16,
-        texts: &[Option<&[u8]>],
-        at: Option<i64>,
-        results: &[Option<&str>],
-    ) -> Result<()> {
-        let items = seqs.len();
-        let (same, zero) = (|number: i64| vec![number; items], vec![0_i64; items]);
-        let swapped = self.client.query(
-            &self.swap,
-            &[
-                &same(self.job),
-                &seqs,
-                &same(was),
-                &same(was + 1),
-                &vec![state; items],
-                &same(1),
-                &zero,
-                &texts,
-                &vec![at; items],
-                &results,
-                &zero,
-                &vec![false; items],
-                &zero,
-            ],
-        )?;
-        ensure!(swapped.len() == items, "{} of {items} items were written", swapped.len());
         Ok(())
     }
 

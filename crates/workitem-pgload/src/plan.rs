@@ -34,8 +34,8 @@ pub fn plan(url: &str, job: &str) -> Result<Value> {
     }
     ensure!(!workers.is_empty(), "job `{job}` has no item that was completed");
     let result = client.query_one(
-        "SELECT i.id, i.result FROM items i JOIN jobs j ON j.id = i.job WHERE j.name = $1 AND i.state = 2
-         ORDER BY i.seq LIMIT 1",
+        "SELECT i.id, convert_from(h.payload, 'UTF8') FROM history h JOIN items i ON i.job = h.job AND i.seq = h.seq
+         JOIN jobs j ON j.id = h.job WHERE j.name = $1 AND h.event = 1 ORDER BY h.seq LIMIT 1",
         &[&job],
     )?;
     let (id, result): (String, String) = (result.try_get(0)?, result.try_get(1)?);

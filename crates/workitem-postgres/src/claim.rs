@@ -1,28 +1,31 @@
-//! Handing items out, and finding those that nobody works on.
-
-use std::time::Duration;
+//! Handing items out.
 
 use chrono::{DateTime, Utc};
 use postgres::Row;
-use workitem_store::{
-    Abandoned, AnyStep, Claim, ClaimRequest, Claims, ItemRow, JobId, Payload, engine, whole_micros,
-};
+use workitem_store::{AnyStep, Claim, ClaimRequest, Claims, ItemRow, JobId, Payload, engine, whole_micros};
 
+use crate::due::{self, Range};
 use crate::error::Failure;
 use crate::head::{Due, START};
 use crate::jobs::sealed;
+use crate::lease::prolong;
+use crate::log::Log;
 use crate::pool::Tx;
-use crate::record::write_claims;
-use crate::rows::{self, AFTER_ITEM, Fields, ITEM, bound, micros};
+use crate::rows::{self, AFTER_ITEM, Fields, bound, micros};
 
-/// What is asked for most, so its plan is looked at by a test: along the index, not a row more than wanted. Items that
-/// somebody else is just claiming are passed over, not waited for.
-pub const DUE: &str = "i.job = $1 AND i.state = 0 AND i.run_at <= $2 AND (i.run_at, i.seq) > ($3, $4)
-     ORDER BY i.run_at, i.seq LIMIT $5 FOR UPDATE OF i SKIP LOCKED";
-const NEXT: &str = "SELECT run_at FROM items WHERE job = $1 AND state = 0 AND (run_at, seq) > ($2, $3)
+const NEXT: &str = "SELECT run_at FROM due WHERE job = $1 AND (run_at, seq) > ($2, $3)
      ORDER BY run_at, seq LIMIT 1";
-/// Longest lease: what is longer is as long as that.
-const LONGEST_LEASE: Duration = Duration::from_hours(24 * 365);
+/// The items of ranges, as [`rows::item`] reads them, and their inputs. What was never attempted has no state to be looked
+/// for.
+const ITEMS: &str = "
+    SELECT i.seq, i.id, n.version, 0::smallint, coalesce(s.attempts, 0), coalesce(s.failures, 0), NULL::bytea,
+        NULL::bigint, NULL::bytea, coalesce(s.crashes, 0), coalesce(s.run_at, 0), i.origin, i.payload
+    FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS n (first, last, version)
+    CROSS JOIN LATERAL
+        (SELECT * FROM items WHERE job = $1 AND seq BETWEEN n.first AND n.last ORDER BY seq OFFSET 0) AS i
+    LEFT JOIN LATERAL
+        (SELECT * FROM states WHERE n.version > 0 AND job = $1 AND seq = i.seq OFFSET 0) AS s ON true
+    WHERE coalesce(s.version, 0) = n.version AND coalesce(s.state, 0) = 0";
 
 /// What a claim has handed out, and how far along what is due it has come.
 pub struct Claimed {
@@ -38,25 +41,31 @@ pub fn claim(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<C
     if !sealed(tx, request.job)?.1 {
         return Ok(Claimed { claims: nothing, from: START, to: START });
     }
-    let (mut from, mut items) = (head, due(tx, request, head)?);
-    if items.len() < request.limit && from != START {
+    let (job, limit, by) = (request.job, bound(request.limit), micros(whole_micros(request.due)));
+    let (mut from, mut ranges) = (head, due::lock(tx, job, by, head, limit)?);
+    if from != START && ranges.iter().map(Range::len).sum::<i64>() < limit {
         // Something may have been put back in front. What was locked just now is locked still, and is found again.
-        (from, items) = (START, due(tx, request, START)?);
+        (from, ranges) = (START, due::lock(tx, job, by, START, limit)?);
     }
-    let now = whole_micros(request.now);
+    let ranges = due::take(tx, job, &ranges, limit)?;
+    let to = ranges.iter().map(|range| (range.run_at, range.last)).fold(from, Due::max);
     let (mut steps, mut payloads): (Vec<AnyStep>, Vec<Payload>) = (Vec::new(), Vec::new());
-    let mut to = from;
-    for (row, payload) in items {
-        to = to.max((row.run_at.map_or(0, micros), bound(row.seq)));
-        steps.push(engine::claim_step(tx.store, request.job, &row, request.agent, now)?.seal());
-        payloads.push(payload);
-    }
-    if !steps.is_empty() {
+    if !ranges.is_empty() {
+        let now = whole_micros(request.now);
+        for (row, payload) in items(tx, job, &ranges)? {
+            steps.push(engine::claim_step(tx.store, job, &row, request.agent, now)?.seal());
+            payloads.push(payload);
+        }
         // The lease begins with the claim or not at all, and before the counts, for which all others wait.
-        prolong(tx, request.job, request.agent, request.lease)?;
-        write_claims(tx, &steps, request.spawning)?;
+        prolong(tx, job, request.agent, request.lease)?;
+        hold(tx, job, request.agent, micros(now), &spawned(&ranges, bound(request.spawning)))?;
+        let mut log = Log::default();
+        for step in &steps {
+            log.add(step, None)?;
+        }
+        log.write(tx)?;
     }
-    let next_due = next_due(tx, request.job, to)?;
+    let next_due = next_due(tx, job, to)?;
     let claims = steps
         .into_iter()
         .zip(payloads)
@@ -65,14 +74,14 @@ pub fn claim(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<C
     Ok(Claimed { claims: Claims { claims, next_due }, from, to })
 }
 
-fn due(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<Vec<(ItemRow, Payload)>, Failure> {
-    let by = micros(whole_micros(request.due));
-    let rows = tx.query(
-        &format!(
-            "SELECT {ITEM}, p.payload FROM items i JOIN payloads p ON p.job = i.job AND p.seq = i.seq WHERE {DUE}"
-        ),
-        &[&request.job.0, &by, &head.0, &head.1, &bound(request.limit)],
-    )?;
+fn items(tx: &mut Tx<'_>, job: JobId, ranges: &[Range]) -> Result<Vec<(ItemRow, Payload)>, Failure> {
+    let column = |of: fn(&Range) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
+    let (firsts, lasts) = (column(|range| range.first), column(|range| range.last));
+    let rows = tx.query(ITEMS, &[&job.0, &firsts, &lasts, &column(|range| range.version)])?;
+    let due: i64 = ranges.iter().map(Range::len).sum();
+    if bound(rows.len()) != due {
+        return Err(tx.damaged(format!("of {due} items that are due, {} are there and pending", rows.len())));
+    }
     let read = |row: &Row| {
         let item = rows::item(row)?;
         let payload = rows::payload(row, AFTER_ITEM, item.seq)?;
@@ -81,61 +90,44 @@ fn due(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<Vec<(It
     rows.iter().map(read).collect()
 }
 
+/// Ranges, and for each the last item that is spawned at once, if the first `spawning` of all are; 0 for none.
+fn spawned(ranges: &[Range], spawning: i64) -> Vec<(Range, i64)> {
+    let mut left = spawning;
+    let spawned = |range: &Range| {
+        let here = left.min(range.len());
+        left -= here;
+        (*range, if here == 0 { 0 } else { range.first + here - 1 })
+    };
+    ranges.iter().map(spawned).collect()
+}
+
+/// These items are in progress from now on, and `worker` has them.
+pub fn hold(
+    tx: &mut Tx<'_>,
+    job: JobId,
+    worker: &str,
+    now: i64,
+    ranges: &[(Range, i64)],
+) -> Result<(), Failure> {
+    let column = |of: fn(&(Range, i64)) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
+    tx.execute(
+        "INSERT INTO claims (job, seq, until, version, worker, at, spawned)
+         SELECT $1::bigint, n.seq, n.until, n.version, $2::bytea, $3::bigint, n.spawned
+         FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) AS n (seq, until, version, spawned)",
+        &[
+            &job.0,
+            &worker.as_bytes(),
+            &now,
+            &column(|(range, _)| range.first),
+            &column(|(range, _)| range.last),
+            &column(|(range, _)| range.version),
+            &column(|(_, spawned)| *spawned),
+        ],
+    )?;
+    Ok(())
+}
+
 fn next_due(tx: &mut Tx<'_>, job: JobId, after: Due) -> Result<Option<DateTime<Utc>>, Failure> {
     let next = tx.query_opt(NEXT, &[&job.0, &after.0, &after.1])?;
-    next.map(|row| Fields::of("item", "items", &row).time(0)).transpose()
-}
-
-/// A lease is the worker's, not the item's: one row, and what it holds is what it has claimed. It never gets shorter by a
-/// claim.
-fn prolong(tx: &mut Tx<'_>, job: JobId, agent: &str, lease: Duration) -> Result<(), Failure> {
-    tx.execute(
-        "INSERT INTO workers (job, name, expires_at)
-         VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 microsecond')
-         ON CONFLICT (job, name) DO UPDATE SET expires_at = greatest(workers.expires_at, excluded.expires_at)",
-        &[&job.0, &agent.as_bytes(), &micros_of(lease)],
-    )?;
-    Ok(())
-}
-
-/// Begins the lease anew, from now on; one of nothing ends it.
-pub fn renew(tx: &mut Tx<'_>, job: JobId, agent: &str, lease: Duration) -> Result<(), Failure> {
-    if lease.is_zero() {
-        tx.execute("DELETE FROM workers WHERE job = $1 AND name = $2", &[&job.0, &agent.as_bytes()])?;
-    } else {
-        tx.execute(
-            "INSERT INTO workers (job, name, expires_at)
-             VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 microsecond')
-             ON CONFLICT (job, name) DO UPDATE SET expires_at = excluded.expires_at",
-            &[&job.0, &agent.as_bytes(), &micros_of(lease)],
-        )?;
-    }
-    Ok(())
-}
-
-fn micros_of(lease: Duration) -> i64 {
-    bound(lease.min(LONGEST_LEASE).as_micros())
-}
-
-/// What workers have who are not there any more.
-///
-/// A lease that has run out is deleted first. That waits for a worker who is just renewing it, and then looks again; so
-/// whether it has run out is decided by the server's clock and under a lock, and an item of a worker with a row is never
-/// found here.
-pub fn abandoned(tx: &mut Tx<'_>, job: JobId, limit: usize) -> Result<Vec<Abandoned>, Failure> {
-    tx.execute("DELETE FROM workers WHERE job = $1 AND expires_at <= clock_timestamp()", &[&job.0])?;
-    let rows = tx.query(
-        &format!(
-            "SELECT {ITEM}, i.spawned FROM items i
-             WHERE i.job = $1 AND i.state IN (1, 3)
-             AND NOT EXISTS (SELECT 1 FROM workers w WHERE w.job = i.job AND w.name = i.worker)
-             ORDER BY i.seq LIMIT $2"
-        ),
-        &[&job.0, &bound(limit)],
-    )?;
-    let read = |row: &Row| {
-        let spawned = Fields::of("item", "items", row).get(AFTER_ITEM)?;
-        Ok(engine::abandoned(tx.store, job, rows::item(row)?, spawned)?)
-    };
-    rows.iter().map(read).collect()
+    next.map(|row| Fields::of("range", "due", &row).time(0)).transpose()
 }

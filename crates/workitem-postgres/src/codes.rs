@@ -1,5 +1,5 @@
 //! The numbers under which states, events, controls and streams are stored. They are part of the schema: a number is never
-//! reused. `schema/1.sql` names some of them in its indexes.
+//! reused. `schema/1.sql` names some of them.
 
 use workitem_store::{Control, StreamKind};
 use workitem_types::{EventKind, StatusKind};

@@ -7,18 +7,21 @@ use workitem_store::{ItemRow, JobId, LetterRow, engine};
 use workitem_types::{ItemId, StatusKind};
 
 use crate::counts::{self, Change};
+use crate::due;
 use crate::error::Failure;
 use crate::jobs::{goes_on, locked};
 use crate::pool::Tx;
 use crate::rows::{self, ITEM, bound, number};
 use crate::submit::{last_seq, seqs as seqs_of};
 
-/// A letter that nobody has dismissed, and none of whose successors has completed.
-const OPEN: &str = "i.job = $1 AND i.state = 4 AND i.origin IS NULL AND NOT i.dropped AND NOT EXISTS
-     (SELECT 1 FROM items s WHERE s.job = i.job AND s.origin = i.id AND s.state = 2)";
+/// A letter `d` that nobody has dismissed, and none of whose successors has completed.
+const OPEN: &str = "states d JOIN items_now i ON i.job = d.job AND i.seq = d.seq
+     WHERE d.job = $1 AND d.state = 4 AND NOT d.dropped AND i.origin IS NULL AND NOT EXISTS
+     (SELECT 1 FROM items a JOIN states s ON s.job = a.job AND s.seq = a.seq
+     WHERE a.job = $1 AND a.origin = i.id AND s.state = 2)";
 
 pub fn open(tx: &mut Tx<'_>, job: JobId, after: u64, limit: usize) -> Result<Vec<LetterRow>, Failure> {
-    let query = format!("SELECT {ITEM} FROM items i WHERE {OPEN} AND i.seq > $2 ORDER BY i.seq LIMIT $3");
+    let query = format!("SELECT {ITEM} FROM {OPEN} AND d.seq > $2 ORDER BY d.seq LIMIT $3");
     let rows = tx.query(&query, &[&job.0, &bound(after), &bound(limit)])?;
     with_successors(tx, job, &rows)
 }
@@ -29,7 +32,7 @@ fn with_successors(tx: &mut Tx<'_>, job: JobId, rows: &[Row]) -> Result<Vec<Lett
     let rows = tx.query(
         &format!(
             "SELECT i.* FROM unnest($2::text[]) AS n (id) CROSS JOIN LATERAL
-             (SELECT {ITEM} FROM items i WHERE i.job = $1 AND i.origin = n.id OFFSET 0) AS i"
+             (SELECT {ITEM} FROM items_now i WHERE i.job = $1 AND i.origin = n.id OFFSET 0) AS i"
         ),
         &[&job.0, &ids],
     )?;
@@ -56,7 +59,7 @@ fn idle(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<Vec<LetterRow>, Fai
     let rows = tx.query(
         &format!(
             "SELECT i.* FROM unnest($2::bigint[]) AS n (seq) CROSS JOIN LATERAL
-             (SELECT {ITEM} FROM items i WHERE {OPEN} AND i.seq = n.seq OFFSET 0) AS i"
+             (SELECT {ITEM} FROM {OPEN} AND d.seq = n.seq OFFSET 0) AS i"
         ),
         &[&job.0, &asked],
     )?;
@@ -76,20 +79,16 @@ pub fn retry(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<Vec<ItemId>, F
     let letters = idle(tx, job, seqs)?;
     let ids = successor_ids(tx, job, &letters)?;
     let texts: Vec<&str> = ids.iter().map(ItemId::as_str).collect();
-    let origins: Vec<&str> = letters.iter().map(|letter| letter.item.record.id.as_str()).collect();
     let from: Vec<i64> = letters.iter().map(|letter| number(letter.item.seq)).collect::<Result<_, _>>()?;
     let last = last_seq(tx, job)?;
     tx.execute(
-        "INSERT INTO items (job, seq, id, origin) SELECT $1::bigint, $2::bigint + n.nth, n.id, n.origin
-         FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS n (id, origin, nth)",
-        &[&job.0, &last, &texts, &origins],
-    )?;
-    tx.execute(
-        "INSERT INTO payloads (job, seq, id, payload) SELECT $1::bigint, $2::bigint + n.nth, n.id, p.payload
+        "INSERT INTO items (job, seq, id, payload, origin)
+         SELECT $1::bigint, $2::bigint + n.nth, n.id, i.payload, i.id
          FROM unnest($3::bigint[], $4::text[]) WITH ORDINALITY AS n (seq, id, nth)
-         CROSS JOIN LATERAL (SELECT payload FROM payloads WHERE job = $1 AND seq = n.seq OFFSET 0) AS p",
+         CROSS JOIN LATERAL (SELECT payload, id FROM items WHERE job = $1 AND seq = n.seq OFFSET 0) AS i",
         &[&job.0, &last, &from, &texts],
     )?;
+    due::put(tx, job, &due::fresh(last, number(ids.len())?))?;
     if !ids.is_empty() {
         goes_on(tx, job)?;
     }
@@ -128,9 +127,9 @@ pub fn dismiss(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<usize, Failu
         idle(tx, job, seqs)?.iter().map(|letter| number(letter.item.seq)).collect::<Result<_, _>>()?;
     seqs.sort_unstable();
     tx.execute(
-        "UPDATE items i SET dropped = true FROM unnest($2::bigint[]) AS n (seq)
-         CROSS JOIN LATERAL (SELECT ctid FROM items WHERE job = $1 AND seq = n.seq FOR UPDATE) AS place
-         WHERE i.ctid = place.ctid",
+        "UPDATE states s SET dropped = true FROM unnest($2::bigint[]) AS n (seq)
+         CROSS JOIN LATERAL (SELECT ctid FROM states WHERE job = $1 AND seq = n.seq FOR UPDATE) AS place
+         WHERE s.ctid = place.ctid",
         &[&job.0, &seqs],
     )?;
     counts::change(tx, job, &Change::dismissed(seqs.len())?)?;
@@ -139,6 +138,6 @@ pub fn dismiss(tx: &mut Tx<'_>, job: JobId, seqs: &[u64]) -> Result<usize, Failu
 
 /// How many letters are open, by looking.
 pub fn count_open(tx: &mut Tx<'_>, job: JobId) -> Result<usize, Failure> {
-    let row = tx.query_one(&format!("SELECT count(*) FROM items i WHERE {OPEN}"), &[&job.0])?;
+    let row = tx.query_one(&format!("SELECT count(*) FROM {OPEN}"), &[&job.0])?;
     rows::Fields::of("job", "items", &row).number(0)
 }

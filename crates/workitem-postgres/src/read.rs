@@ -11,6 +11,7 @@ use workitem_types::ItemId;
 
 use crate::codes::{status_code, status_kind};
 use crate::error::Failure;
+use crate::lease::HELD;
 use crate::letters;
 use crate::pool::Tx;
 use crate::rows::{self, ATTEMPT, Fields, HISTORY, ITEM, bound, micros};
@@ -25,7 +26,7 @@ pub fn items(tx: &mut Tx<'_>, job: JobId, query: &ItemQuery) -> Result<Vec<ItemR
     let status = query.status.map(status_code);
     let rows = tx.query(
         &format!(
-            "SELECT {ITEM} FROM items i WHERE i.job = $1 AND i.seq > $2 AND coalesce($3, i.state) = i.state
+            "SELECT {ITEM} FROM items_now i WHERE i.job = $1 AND i.seq > $2 AND coalesce($3, i.state) = i.state
              ORDER BY i.seq LIMIT $4"
         ),
         &[&job.0, &bound(query.after), &status, &bound(query.limit)],
@@ -39,17 +40,15 @@ pub fn item(tx: &mut Tx<'_>, job: &Job, id: &ItemId) -> Result<ItemRow, Failure>
     if id.as_str().contains('\0') {
         return Err(no_item().into());
     }
-    let query = format!(
-        "SELECT {ITEM} FROM payloads p JOIN items i ON i.job = p.job AND i.seq = p.seq WHERE p.job = $1 AND p.id = $2"
-    );
+    let query = format!("SELECT {ITEM} FROM items_now i WHERE i.job = $1 AND i.id = $2");
     let row = tx.query_opt(&query, &[&job.id.0, &id.as_str()])?;
     rows::item(&row.ok_or_else(no_item)?)
 }
 
 pub fn payload(tx: &mut Tx<'_>, job: JobId, seq: u64) -> Result<Payload, Failure> {
     let row =
-        tx.query_opt("SELECT payload FROM payloads WHERE job = $1 AND seq = $2", &[&job.0, &bound(seq)])?;
-    rows::payload(&row.ok_or_else(|| tx.damaged(format!("item {seq} has no input")))?, 0, seq)
+        tx.query_opt("SELECT payload FROM items WHERE job = $1 AND seq = $2", &[&job.0, &bound(seq)])?;
+    rows::payload(&row.ok_or_else(|| tx.damaged(format!("there is no item {seq}")))?, 0, seq)
 }
 
 pub fn history(tx: &mut Tx<'_>, job: JobId, seqs: &RangeInclusive<u64>) -> Result<Vec<HistoryRow>, Failure> {
@@ -74,10 +73,10 @@ pub fn attempts(tx: &mut Tx<'_>, job: JobId, seqs: &RangeInclusive<u64>) -> Resu
 
 pub fn waiting(tx: &mut Tx<'_>, job: JobId, now: DateTime<Utc>) -> Result<usize, Failure> {
     let row = tx.query_one(
-        "SELECT count(*) FROM items WHERE job = $1 AND state = 0 AND run_at > $2",
+        "SELECT coalesce(sum(until - seq + 1), 0)::bigint FROM due WHERE job = $1 AND run_at > $2",
         &[&job.0, &micros(whole_micros(now))],
     )?;
-    Fields::of("job", "items", &row).number(0)
+    Fields::of("job", "due", &row).number(0)
 }
 
 pub fn skipped(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<Skipped>, Failure> {
@@ -93,45 +92,50 @@ pub fn skipped(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<Skipped>, Failure> {
 /// Counts by looking at every item.
 pub fn recount(tx: &mut Tx<'_>, job: JobId) -> Result<JobCounts, Failure> {
     let mut counts = JobCounts::default();
-    let rows = tx.query("SELECT state, count(*) FROM items WHERE job = $1 GROUP BY state", &[&job.0])?;
+    let rows = tx.query("SELECT state, count(*) FROM states WHERE job = $1 GROUP BY state", &[&job.0])?;
     for row in &rows {
-        let fields = Fields::of("state", "items", row);
+        let fields = Fields::of("state", "states", row);
         let (code, items) = (fields.get(0)?, fields.number(1)?);
         let kind = status_kind(code).ok_or_else(|| {
             tx.damaged(format!("there are {items} items in state {code}, which does not exist"))
         })?;
         *counts.of(kind) = items;
     }
+    let in_progress = format!("SELECT coalesce(sum({HELD}), 0)::bigint FROM claims c WHERE c.job = $1");
+    let in_progress = sum(tx, job, "claims", &in_progress)?;
+    let items: usize = sum(tx, job, "items", "SELECT count(*) FROM items WHERE job = $1")?;
+    let status = &mut counts.by_status;
+    let others = in_progress + status.completed + status.failed + status.dead_lettered;
+    (status.in_progress, status.pending) = (in_progress, items.saturating_sub(others));
     counts.open_letters = letters::count_open(tx, job)?;
-    let row = tx.query_one("SELECT count(*) FROM skipped WHERE job = $1", &[&job.0])?;
-    counts.skipped = Fields::of("job", "skipped", &row).number(0)?;
+    counts.skipped = sum(tx, job, "skipped", "SELECT count(*) FROM skipped WHERE job = $1")?;
     Ok(counts)
 }
 
-/// Items without an input or the other way round, and the job's rows of counts. The server checks its files itself.
-pub fn check(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<String>, Failure> {
-    let mut problems = Vec::new();
-    for seq in without(tx, job, "items", "payloads")? {
-        problems.push(format!("item {seq} has no input"));
-    }
-    for seq in without(tx, job, "payloads", "items")? {
-        problems.push(format!("there is an input of item {seq}, but no such item"));
-    }
-    let renamed = "SELECT i.seq FROM items i JOIN payloads p ON p.job = i.job AND p.seq = i.seq
-         WHERE i.job = $1 AND i.id <> p.id";
-    for seq in seqs(tx, job, renamed)? {
-        problems.push(format!("item {seq} and its input have different ids"));
-    }
-    Ok(problems)
+fn sum<T: TryFrom<i64>>(tx: &mut Tx<'_>, job: JobId, table: &'static str, query: &str) -> Result<T, Failure> {
+    Fields::of("job", table, &tx.query_one(query, &[&job.0])?).number(0)
 }
 
-/// The items that stand in one table and not in the other.
-fn without(tx: &mut Tx<'_>, job: JobId, table: &str, other: &str) -> Result<Vec<i64>, Failure> {
-    let query = format!(
-        "SELECT t.seq FROM {table} t WHERE t.job = $1 AND NOT EXISTS
-         (SELECT 1 FROM {other} o WHERE o.job = t.job AND o.seq = t.seq)"
-    );
-    seqs(tx, job, &query)
+/// Whether what is pending can be claimed, each item once, and nothing else. The server checks its files itself.
+pub fn check(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<String>, Failure> {
+    let mut problems = Vec::new();
+    let stray = "SELECT s.seq FROM states s WHERE s.job = $1 AND NOT EXISTS
+         (SELECT 1 FROM items i WHERE i.job = s.job AND i.seq = s.seq)";
+    for seq in seqs(tx, job, stray)? {
+        problems.push(format!("there is a state of item {seq}, but no such item"));
+    }
+    let lost = "SELECT i.seq FROM items_now i WHERE i.job = $1 AND i.state = 0 AND NOT EXISTS
+         (SELECT 1 FROM due d WHERE d.job = i.job AND d.run_at = i.run_at AND d.seq BETWEEN i.seq - 127 AND i.seq
+         AND d.until >= i.seq AND d.version = i.version)";
+    for seq in seqs(tx, job, lost)? {
+        problems.push(format!("item {seq} is pending, but nobody can claim it"));
+    }
+    let due = "SELECT coalesce(sum(until - seq + 1), 0)::bigint FROM due WHERE job = $1";
+    let (due, pending): (usize, usize) = (sum(tx, job, "due", due)?, recount(tx, job)?.by_status.pending);
+    if due > pending {
+        problems.push(format!("{pending} items are pending, but {due} can be claimed"));
+    }
+    Ok(problems)
 }
 
 fn seqs(tx: &mut Tx<'_>, job: JobId, query: &str) -> Result<Vec<i64>, Failure> {

@@ -5,57 +5,74 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 
 use workitem_store::engine::history_rows;
-use workitem_store::{AnyStep, HistoryRow, Outcome, Token};
-use workitem_types::ItemId;
+use workitem_store::{AnyStep, HistoryRow, JobId, Outcome, Token};
+use workitem_types::{ItemId, StatusKind};
 
-use crate::codes::status_code;
+use crate::due::{self, RANGE, Range};
 use crate::error::Failure;
 use crate::log::Log;
 use crate::pool::Tx;
-use crate::rows::{self, AFTER_HISTORY, Fields, HISTORY, micros, number, status_columns};
+use crate::rows::{self, AFTER_HISTORY, Fields, HISTORY, micros, number};
+use crate::states::{Update, Updates, insert, update};
 
 /// An item: its job and its position there.
-type Place = (i64, u64);
+pub type Place = (i64, u64);
 
 /// What is stored of an item that a step is for.
 struct Stored {
+    /// Of what is in progress, that of the claim.
     version: u64,
-    origin: Option<ItemId>,
+    run_at: i64,
 }
 
 /// Decides about each step as if they came one after the other, and writes those that count.
 ///
-/// Mostly each is the only one of its item and starts from what is stored, so that is tried first: compared and written by
+/// Mostly each is the only one of its item and ends what a claim has begun, so that is tried first: compared and written by
 /// one statement, without a lock before it. A version only grows, so what that leaves out is decided after it.
 pub fn record(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Failure> {
-    let (mut written, mut log) = (BTreeMap::new(), Log::default());
+    let (mut written, mut log) = (BTreeSet::new(), Log::default());
+    let origins = origins(tx, steps)?;
     if let Some(updates) = one_each(steps) {
-        written = swap(tx, &updates)?;
+        let (first, later): (Updates<'_>, Updates<'_>) =
+            updates.into_iter().partition(|(_, update)| update.was() == 0);
+        written = insert(tx, &first)?;
+        written.extend(update(tx, &later)?);
+        let done = first.into_iter().chain(later).filter(|(place, _)| written.contains(place));
+        set_down(tx, &done.collect())?;
     }
     let mut rest = Vec::new();
     for step in steps {
-        match written.get(&place(step.token())) {
-            Some(origin) => log.add(step, origin.as_ref())?,
-            None => rest.push(step),
+        let place = place(step.token());
+        if written.contains(&place) {
+            log.add(step, origins.get(&place))?;
+        } else {
+            rest.push(step);
         }
     }
-    let mut decided = decide(tx, &rest, &mut log)?.into_iter();
+    let mut decided = decide(tx, &rest, &origins, &mut log)?.into_iter();
     log.write(tx)?;
     let outcome = |step: &AnyStep| {
-        if written.contains_key(&place(step.token())) { Some(Outcome::Recorded) } else { decided.next() }
+        if written.contains(&place(step.token())) { Some(Outcome::Recorded) } else { decided.next() }
     };
     Ok(steps.iter().filter_map(outcome).collect())
 }
 
-/// What becomes of the items of these steps, if each item has one.
+/// What becomes of the items of these steps, if each item has one and was in progress or has failed.
 fn one_each(steps: &[AnyStep]) -> Option<Updates<'_>> {
-    let updates: Updates<'_> =
-        steps.iter().map(|step| (place(step.token()), Update { step, spawned: false })).collect();
+    if steps.iter().any(|step| step.from() == StatusKind::Pending) {
+        return None;
+    }
+    let updates: Updates<'_> = steps.iter().map(|step| (place(step.token()), Update(step))).collect();
     (updates.len() == steps.len()).then_some(updates)
 }
 
 /// Decides about steps under a lock of their items.
-fn decide<'s>(tx: &mut Tx<'_>, steps: &[&'s AnyStep], log: &mut Log<'s>) -> Result<Vec<Outcome>, Failure> {
+fn decide<'s>(
+    tx: &mut Tx<'_>,
+    steps: &[&'s AnyStep],
+    origins: &Origins,
+    log: &mut Log<'s>,
+) -> Result<Vec<Outcome>, Failure> {
     if steps.is_empty() {
         return Ok(Vec::new());
     }
@@ -65,14 +82,14 @@ fn decide<'s>(tx: &mut Tx<'_>, steps: &[&'s AnyStep], log: &mut Log<'s>) -> Resu
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
         let place = place(step.token());
+        if updates.contains_key(&place) {
+            write_locked(tx, &mem::take(&mut updates))?;
+        }
         let outcome = match stored.get_mut(&place) {
-            Some(item) if item.version == step.token().version() => {
-                if updates.contains_key(&place) {
-                    write_locked(tx, &mem::take(&mut updates))?;
-                }
-                updates.insert(place, Update { step, spawned: false });
-                log.add(step, item.origin.as_ref())?;
-                item.version = step.version_after();
+            Some(item) if item.version == step.token().version() && is_there(tx, step, item)? => {
+                updates.insert(place, Update(step));
+                log.add(step, origins.get(&place))?;
+                *item = Stored { version: step.version_after(), run_at: step.run_at().map_or(0, micros) };
                 known.extend(history_rows(step).map(|row| ((place, row.version), row)));
                 Outcome::Recorded
             }
@@ -85,31 +102,74 @@ fn decide<'s>(tx: &mut Tx<'_>, steps: &[&'s AnyStep], log: &mut Log<'s>) -> Resu
     Ok(outcomes)
 }
 
-/// Writes steps whose items are locked, and of which each starts from what is stored.
-pub fn write_claims(tx: &mut Tx<'_>, steps: &[AnyStep], spawning: usize) -> Result<(), Failure> {
-    let (mut updates, mut log) = (Updates::new(), Log::default());
-    for (nth, step) in steps.iter().enumerate() {
-        updates.insert(place(step.token()), Update { step, spawned: nth < spawning });
-        log.add(step, None)?;
+/// Whether nobody has claimed the item meanwhile, if the step is one of a pending item: a claim locks no item.
+fn is_there(tx: &mut Tx<'_>, step: &AnyStep, item: &Stored) -> Result<bool, Failure> {
+    if step.from() != StatusKind::Pending {
+        return Ok(true);
     }
-    write_locked(tx, &updates)?;
-    log.write(tx)
+    let token = step.token();
+    let item = Range::of(number(token.seq())?, item.run_at, number(token.version())?);
+    due::take_out(tx, token.job(), item)
 }
 
 fn write_locked(tx: &mut Tx<'_>, updates: &Updates<'_>) -> Result<(), Failure> {
-    let swapped = swap(tx, updates)?.len();
-    if swapped == updates.len() {
-        return Ok(());
+    let written = update(tx, updates)?.len();
+    if written != updates.len() {
+        return Err(
+            tx.damaged(format!("of {} items that were locked, {written} could be written", updates.len()))
+        );
     }
-    Err(tx.damaged(format!("of {} items that were locked, {swapped} could be written", updates.len())))
+    set_down(tx, updates)
 }
 
-fn place(token: Token) -> Place {
+/// Has those claimed that were put back, and those held that a step has begun.
+fn set_down(tx: &mut Tx<'_>, updates: &Updates<'_>) -> Result<(), Failure> {
+    let mut pending: BTreeMap<JobId, Vec<Range>> = BTreeMap::new();
+    for ((job, seq), update) in updates {
+        let (job, range) =
+            (JobId(*job), Range::of(number(*seq)?, update.run_at(), number(update.version())?));
+        match update.begun() {
+            Some((worker, at)) => crate::claim::hold(tx, job, worker, micros(at), &[(range, range.last)])?,
+            None if update.is_pending() => pending.entry(job).or_default().push(range),
+            None => {}
+        }
+    }
+    for (job, ranges) in pending {
+        due::put(tx, job, &due::joined(ranges))?;
+    }
+    Ok(())
+}
+
+pub fn place(token: Token) -> Place {
     (token.job().0, token.seq())
 }
 
+/// The letters that items of a batch were submitted anew for.
+type Origins = BTreeMap<Place, ItemId>;
+
+/// Those of all items between the first and the last one of each job: mostly there are none.
+fn origins(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Origins, Failure> {
+    let mut spans: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
+    for (job, seq) in steps.iter().map(|step| place(step.token())) {
+        let (first, last) = spans.entry(job).or_insert((seq, seq));
+        (*first, *last) = (seq.min(*first), seq.max(*last));
+    }
+    let mut origins = Origins::new();
+    for (job, (first, last)) in spans {
+        let rows = tx.query(
+            "SELECT seq, origin FROM items WHERE job = $1 AND seq BETWEEN $2 AND $3 AND origin IS NOT NULL",
+            &[&job, &number(first)?, &number(last)?],
+        )?;
+        for row in &rows {
+            let fields = Fields::of("item", "items", row);
+            origins.insert((job, fields.number(0)?), fields.get::<String>(1)?.into());
+        }
+    }
+    Ok(origins)
+}
+
 /// Locks the items of these steps, always in the same order, so that two batches wait for each other in one direction
-/// only.
+/// only. What has no state yet gets that of an item that nothing has happened to, so that there is something to be locked.
 ///
 /// For each place one look into the index, and in the order of the places: this is how every batch is written here. As a
 /// join of two tables it would be the planner's to choose which of them to walk through, and a plan that was made when
@@ -118,15 +178,23 @@ fn lock(tx: &mut Tx<'_>, steps: &[&AnyStep]) -> Result<BTreeMap<Place, Stored>, 
     let places: BTreeSet<Place> = steps.iter().map(|step| place(step.token())).collect();
     let jobs: Vec<i64> = places.iter().map(|(job, _)| *job).collect();
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| number(*seq)).collect::<Result<_, _>>()?;
-    let rows = tx.query(
-        "SELECT i.* FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
-         (SELECT seq, job, version, origin FROM items WHERE job = n.job AND seq = n.seq FOR UPDATE) AS i",
+    tx.execute(
+        "INSERT INTO states (job, seq) SELECT i.job, i.seq
+         FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
+         (SELECT job, seq FROM items WHERE job = n.job AND seq = n.seq OFFSET 0) AS i ON CONFLICT DO NOTHING",
         &[&jobs, &seqs],
     )?;
+    let rows = tx.query(
+        "SELECT s.seq, s.job, s.version, s.run_at, EXISTS (SELECT 1 FROM claims c WHERE s.state = 0 AND c.job = s.job
+             AND c.seq BETWEEN s.seq - $3 + 1 AND s.seq AND c.until >= s.seq AND c.version = s.version)
+         FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
+         (SELECT * FROM states WHERE job = n.job AND seq = n.seq FOR UPDATE) AS s",
+        &[&jobs, &seqs, &RANGE],
+    )?;
     let read = |row| {
-        let fields = Fields::of("item", "items", row);
-        let origin = fields.get::<Option<String>>(3)?.map(ItemId::from);
-        Ok(((fields.get(1)?, fields.number(0)?), Stored { version: fields.number(2)?, origin }))
+        let fields = Fields::of("item", "states", row);
+        let version = fields.number::<u64>(2)? + u64::from(fields.get::<bool>(4)?);
+        Ok(((fields.get(1)?, fields.number(0)?), Stored { version, run_at: fields.get(3)? }))
     };
     rows.iter().map(read).collect()
 }
@@ -172,70 +240,4 @@ fn known(
 fn is_recorded(step: &AnyStep, known: &BTreeMap<(Place, u64), HistoryRow>) -> bool {
     let place = place(step.token());
     history_rows(step).all(|row| known.get(&(place, row.version)) == Some(&row))
-}
-
-/// What becomes of items.
-type Updates<'s> = BTreeMap<Place, Update<'s>>;
-
-/// What becomes of an item: what a step says.
-struct Update<'s> {
-    step: &'s AnyStep,
-    spawned: bool,
-}
-
-/// An item in progress is its agent's, and one that has failed stays whose it was; all others are nobody's.
-const SWAP: &str = "
-    UPDATE items i SET version = n.version, state = n.state, attempts = n.attempts, failures = n.failures,
-        text = n.text, at = n.at, result = n.result, crashes = i.crashes + n.crashes, spawned = n.spawned,
-        run_at = n.run_at, worker = CASE n.state WHEN 1 THEN n.text WHEN 3 THEN i.worker END
-    FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
-        $8::bytea[], $9::bigint[], $10::text[], $11::bigint[], $12::boolean[], $13::bigint[])
-        AS n (job, seq, was, version, state, attempts, failures, text, at, result, crashes, spawned, run_at)
-    CROSS JOIN LATERAL
-        (SELECT ctid FROM items WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
-    WHERE i.ctid = place.ctid RETURNING i.seq, i.job, i.origin";
-
-/// Writes what becomes of items that have the version from which it starts, in the order of their places; which those were,
-/// and the letters they were submitted anew for.
-fn swap(tx: &mut Tx<'_>, items: &Updates<'_>) -> Result<BTreeMap<Place, Option<ItemId>>, Failure> {
-    if items.is_empty() {
-        return Ok(BTreeMap::new());
-    }
-    let column = |value: &dyn Fn(&Update<'_>) -> Result<i64, Failure>| -> Result<Vec<i64>, Failure> {
-        items.values().map(value).collect()
-    };
-    let (mut texts, mut ats, mut results) = (Vec::new(), Vec::new(), Vec::new());
-    for update in items.values() {
-        let (text, at, result) = status_columns(&update.step.record().status);
-        texts.push(text);
-        ats.push(at);
-        results.push(result);
-    }
-    let states: Vec<i16> =
-        items.values().map(|update| status_code(update.step.record().status.kind())).collect();
-    let spawned: Vec<bool> = items.values().map(|update| update.spawned).collect();
-    let rows = tx.query(
-        SWAP,
-        &[
-            &column(&|update| Ok(update.step.token().job().0))?,
-            &column(&|update| number(update.step.token().seq()))?,
-            &column(&|update| number(update.step.token().version()))?,
-            &column(&|update| number(update.step.version_after()))?,
-            &states,
-            &column(&|update| number(update.step.record().attempts))?,
-            &column(&|update| number(update.step.record().failures))?,
-            &texts,
-            &ats,
-            &results,
-            &column(&|update| Ok(i64::from(update.step.is_crash())))?,
-            &spawned,
-            &column(&|update| Ok(update.step.run_at().map_or(0, micros)))?,
-        ],
-    )?;
-    let read = |row| {
-        let fields = Fields::of("item", "items", row);
-        let origin = fields.get::<Option<String>>(2)?.map(ItemId::from);
-        Ok(((fields.get(1)?, fields.number(0)?), origin))
-    };
-    rows.iter().map(read).collect()
 }

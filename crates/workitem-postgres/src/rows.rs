@@ -17,7 +17,7 @@ pub const ITEM: &str = "i.seq, i.id, i.version, i.state, i.attempts, i.failures,
 pub const AFTER_ITEM: usize = 12;
 
 pub fn item(row: &Row) -> Result<ItemRow, Failure> {
-    let fields = Fields::of("item", "items", row);
+    let fields = Fields::of("item", "items_now", row);
     let (seq, failures, run_at) = (fields.number(0)?, fields.number(5)?, fields.get::<i64>(10)?);
     let record = WorkItemRecord {
         id: fields.get::<String>(1)?.into(),
@@ -42,9 +42,7 @@ fn status(fields: &Fields<'_>, failures: usize) -> Result<WorkItemStatus, Failur
         StatusKind::InProgress => {
             WorkItemStatus::InProgress { agent_id: fields.text(6)?, started_at: fields.time(7)? }
         }
-        StatusKind::Completed => {
-            WorkItemStatus::Completed { result: fields.json(8, &fields.get::<String>(8)?)? }
-        }
+        StatusKind::Completed => WorkItemStatus::Completed { result: fields.json(8, &fields.text(8)?)? },
         StatusKind::Failed => WorkItemStatus::Failed { error: fields.text(6)?, retry_count: failures },
         StatusKind::DeadLettered => WorkItemStatus::DeadLettered {
             error: fields.text(6)?,
@@ -54,25 +52,22 @@ fn status(fields: &Fields<'_>, failures: usize) -> Result<WorkItemStatus, Failur
     })
 }
 
-/// The columns `text`, `at` and `result` of a status.
-pub fn status_columns(status: &WorkItemStatus) -> (Option<&[u8]>, Option<i64>, Option<String>) {
+/// The columns `text` and `at` of a status. What is in progress is stored as pending; a result stands in the history.
+pub fn status_columns(status: &WorkItemStatus) -> (Option<&[u8]>, Option<i64>) {
     match status {
-        WorkItemStatus::Pending => (None, None, None),
-        WorkItemStatus::InProgress { agent_id, started_at } => {
-            (Some(agent_id.as_bytes()), Some(micros(*started_at)), None)
+        WorkItemStatus::Pending | WorkItemStatus::InProgress { .. } | WorkItemStatus::Completed { .. } => {
+            (None, None)
         }
-        WorkItemStatus::Completed { result } => (None, None, Some(result_json(result))),
-        WorkItemStatus::Failed { error, retry_count: _ } => (Some(error.as_bytes()), None, None),
+        WorkItemStatus::Failed { error, retry_count: _ } => (Some(error.as_bytes()), None),
         WorkItemStatus::DeadLettered { error, retry_count: _, dlq_at } => {
-            (Some(error.as_bytes()), Some(micros(*dlq_at)), None)
+            (Some(error.as_bytes()), Some(micros(*dlq_at)))
         }
     }
 }
 
 /// The item's input, which stands behind the columns of an item or alone.
 pub fn payload(row: &Row, column: usize, of: u64) -> Result<Payload, Failure> {
-    let fields =
-        Fields { what: "item", table: "payloads", number: i64::try_from(of).unwrap_or_default(), row };
+    let fields = Fields { what: "item", table: "items", number: i64::try_from(of).unwrap_or_default(), row };
     Payload::from_json(fields.get::<&str>(column)?).map_err(|error| fields.misfit(column, error))
 }
 

@@ -12,7 +12,7 @@ use workitem_store::{
 use workitem_types::{ItemId, StatusKind};
 
 use crate::rows::{bound, micros};
-use crate::{PostgresStore, calls, claim, counts, jobs, letters, lock, read, record, submit};
+use crate::{PostgresStore, calls, claim, counts, jobs, lease, letters, lock, read, record, submit};
 
 impl Store for PostgresStore {
     fn name(&self) -> String {
@@ -113,11 +113,11 @@ impl Store for PostgresStore {
     }
 
     fn renew(&self, job: JobId, agent: &str, lease: Duration, _: DateTime<Utc>) -> Result<(), StoreError> {
-        self.write("renewing a lease", |tx| claim::renew(tx, job, agent, lease))
+        self.write("renewing a lease", |tx| lease::renew(tx, job, agent, lease))
     }
 
     fn abandoned(&self, job: JobId, limit: usize, _: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError> {
-        self.write("looking for abandoned items", |tx| claim::abandoned(tx, job, limit))
+        self.write("looking for abandoned items", |tx| lease::abandoned(tx, job, limit))
     }
 
     fn finish(&self, job: JobId, _: DateTime<Utc>) -> Result<bool, StoreError> {

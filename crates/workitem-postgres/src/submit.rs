@@ -6,6 +6,7 @@ use workitem_store::{JobId, NewItem, Skipped, StoreError, check_item};
 use workitem_types::ItemId;
 
 use crate::counts::{self, Change};
+use crate::due;
 use crate::error::Failure;
 use crate::jobs::{goes_on, locked};
 use crate::pool::Tx;
@@ -62,12 +63,12 @@ fn add_new(tx: &mut Tx<'_>, job: JobId, items: &[NewItem]) -> Result<usize, Fail
 /// The positions of those ids that are there.
 pub fn seqs(tx: &mut Tx<'_>, job: JobId, ids: &[&str]) -> Result<HashMap<String, i64>, Failure> {
     let rows = tx.query(
-        "SELECT p.seq, p.id FROM unnest($2::text[]) AS n (id)
-         CROSS JOIN LATERAL (SELECT seq, id FROM payloads WHERE job = $1 AND id = n.id OFFSET 0) AS p",
+        "SELECT i.seq, i.id FROM unnest($2::text[]) AS n (id)
+         CROSS JOIN LATERAL (SELECT seq, id FROM items WHERE job = $1 AND id = n.id OFFSET 0) AS i",
         &[&job.0, &ids],
     )?;
     let read = |row| {
-        let fields = Fields::of("item", "payloads", row);
+        let fields = Fields::of("item", "items", row);
         Ok((fields.get(1)?, fields.get(0)?))
     };
     rows.iter().map(read).collect()
@@ -87,12 +88,12 @@ fn unlike(
         let payloads: Vec<&str> = part.iter().map(|(nth, _)| items[*nth].payload.as_json()).collect();
         let rows = tx.query(
             "SELECT n.nth FROM unnest($2::bigint[], $3::bigint[], $4::text[]) AS n (nth, seq, payload)
-             CROSS JOIN LATERAL (SELECT payload FROM payloads WHERE job = $1 AND seq = n.seq OFFSET 0) AS p
-             WHERE p.payload <> n.payload",
+             CROSS JOIN LATERAL (SELECT payload FROM items WHERE job = $1 AND seq = n.seq OFFSET 0) AS i
+             WHERE i.payload <> n.payload",
             &[&job.0, &nths, &seqs, &payloads],
         )?;
         for row in &rows {
-            unlike.push(Fields::of("item", "payloads", row).number(0)?);
+            unlike.push(Fields::of("item", "items", row).number(0)?);
         }
     }
     Ok(unlike)
@@ -103,22 +104,18 @@ fn insert(tx: &mut Tx<'_>, job: JobId, items: &[&NewItem]) -> Result<(), Failure
         return Ok(());
     }
     let last = last_seq(tx, job)?;
-    let ids: Vec<&str> = items.iter().map(|item| item.id.as_str()).collect();
-    tx.execute(
-        "INSERT INTO items (job, seq, id) SELECT $1::bigint, $2::bigint + n.nth, n.id FROM unnest($3::text[]) WITH ORDINALITY AS n (id, nth)",
-        &[&job.0, &last, &ids],
-    )?;
     let mut stored = last;
     for part in parts(items, |item| item.payload.as_json().len()) {
         let ids: Vec<&str> = part.iter().map(|item| item.id.as_str()).collect();
         let payloads: Vec<&str> = part.iter().map(|item| item.payload.as_json()).collect();
         tx.execute(
-            "INSERT INTO payloads (job, seq, id, payload) SELECT $1::bigint, $2::bigint + n.nth, n.id, n.payload
+            "INSERT INTO items (job, seq, id, payload) SELECT $1::bigint, $2::bigint + n.nth, n.id, n.payload
              FROM unnest($3::text[], $4::text[]) WITH ORDINALITY AS n (id, payload, nth)",
             &[&job.0, &stored, &ids, &payloads],
         )?;
         stored += number(part.len())?;
     }
+    due::put(tx, job, &due::fresh(last, stored - last))?;
     counts::change(tx, job, &Change::added(items.len())?)
 }
 

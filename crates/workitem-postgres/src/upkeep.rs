@@ -16,9 +16,11 @@ use crate::{PostgresStore, counts, examine, jobs};
 /// Items of a job that are removed in one transaction. Other writers wait for one, and not for the whole job.
 const CHUNK: i64 = 2_000;
 /// The tables whose rows belong to a job, and the column that counts within it.
-const TABLES: [(&str, &str); 9] = [
+const TABLES: [(&str, &str); 11] = [
     ("items", "seq"),
-    ("payloads", "seq"),
+    ("states", "seq"),
+    ("due", "seq"),
+    ("claims", "seq"),
     ("history", "seq"),
     ("attempts", "seq"),
     ("blobs", "seq"),
@@ -144,7 +146,7 @@ fn strays(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<Stray>, Failure> {
          WHERE p.job = $1
          AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.job = p.job AND a.seq = p.seq AND a.attempt = p.attempt
              AND CASE p.stream WHEN 0 THEN a.stdout_blob ELSE a.stderr_blob END IS NOT NULL)
-         AND NOT EXISTS (SELECT 1 FROM items i JOIN workers w ON w.job = i.job AND w.name = i.worker
+         AND NOT EXISTS (SELECT 1 FROM items_now i JOIN workers w ON w.job = i.job AND w.name = i.text
              WHERE i.job = p.job AND i.seq = p.seq AND i.state = 1 AND i.attempts = p.attempt)
          GROUP BY p.seq, p.attempt, p.stream",
         &[&job.0],
@@ -209,9 +211,8 @@ fn rest(tx: &mut Tx<'_>, job: JobId) -> Result<Swept, Failure> {
 fn rows_weight(tx: &mut Tx<'_>, job: JobId) -> Result<u64, Failure> {
     // What a row takes up besides, in its table and the indexes, is a guess.
     let sums = [
-        "SELECT coalesce(sum(120 + octet_length(id) + coalesce(octet_length(text), 0)
-         + coalesce(octet_length(result), 0)), 0)::bigint FROM items WHERE job = $1",
-        "SELECT coalesce(sum(80 + 2 * octet_length(id) + octet_length(payload)), 0)::bigint FROM payloads WHERE job = $1",
+        "SELECT coalesce(sum(100 + 2 * octet_length(id) + octet_length(payload)), 0)::bigint FROM items WHERE job = $1",
+        "SELECT coalesce(sum(120 + coalesce(octet_length(text), 0)), 0)::bigint FROM states WHERE job = $1",
         "SELECT coalesce(sum(80 + coalesce(octet_length(payload), 0)), 0)::bigint FROM history WHERE job = $1",
         "SELECT coalesce(sum(octet_length(stdout) + octet_length(stderr)), 0)::bigint FROM attempts WHERE job = $1",
     ];

@@ -102,7 +102,7 @@ fn a_transaction_that_keeps_a_snapshot_is_told_with_who_has_it() {
 #[test]
 fn a_transaction_that_was_prepared_and_forgotten_is_told() {
     let (store, _, mut admin) = store_on(careless());
-    admin.batch_execute("BEGIN; UPDATE payloads SET payload = '1'; PREPARE TRANSACTION 'it''s'").unwrap();
+    admin.batch_execute("BEGIN; UPDATE items SET payload = '1'; PREPARE TRANSACTION 'it''s'").unwrap();
     assert_eq!(told(&store, &usual(), "has been prepared"), None);
     let what = is(told(&store, &at_once(), "'it''s'"), Severity::Warning, "ROLLBACK PREPARED 'it''s'");
     assert!(what.contains("of role `postgres` has been prepared for "), "{what}");
@@ -117,21 +117,21 @@ fn more_dead_rows_than_live_ones_are_told_until_they_are_vacuumed() {
     assert_eq!(told(&store, &limits, "` has "), None);
     // In one transaction, so that nothing is tidied up in between. Sessions say what they have done when they end.
     writer
-        .batch_execute("BEGIN; UPDATE payloads SET payload = '1'; UPDATE payloads SET payload = '2'; COMMIT")
+        .batch_execute("BEGIN; UPDATE items SET payload = '1'; UPDATE items SET payload = '2'; COMMIT")
         .unwrap();
     drop((writer, store));
     let store = PostgresStore::open(&url).unwrap();
     let mut admin = admin(careless(), &store);
     let counted = "SELECT n_dead_tup, n_live_tup FROM pg_stat_user_tables
-                   WHERE relname = 'payloads' AND schemaname = current_schema()";
+                   WHERE relname = 'items' AND schemaname = current_schema()";
     let rows = |row: postgres::Row| (row.get::<_, i64>(0), row.get::<_, i64>(1));
     while rows(admin.query_one(counted, &[]).unwrap()) != (100, 50) {
         std::thread::sleep(Duration::from_millis(20));
     }
-    let dead = || told(&store, &limits, "table `payloads` has ");
+    let dead = || told(&store, &limits, "table `items` has ");
     let what = is(dead(), Severity::Warning, "`workitem gc`");
     assert!(what.contains("has 100 dead rows and 50 live ones, never vacuumed"), "{what}");
-    assert_eq!(told(&store, &usual(), "`payloads` has"), None, "they are few");
+    assert_eq!(told(&store, &usual(), "`items` has"), None, "they are few");
     assert!(store.compact().unwrap());
     assert_eq!(dead(), None);
 }

@@ -10,6 +10,7 @@ use workitem_pgtest::shared;
 use workitem_store::{ClaimRequest, JobId, NewJob, Store, Upkeep, contract as suite};
 
 use crate::PostgresStore;
+use crate::due::DUE;
 use crate::head::{Due, START};
 
 /// What may sort: output that belongs to nobody, by the name it belongs under.
@@ -108,14 +109,14 @@ fn a_plan_that_walks_or_sorts_is_complained_of() {
     let store = PostgresStore::create(&shared().schema_url("bad")).unwrap();
     let mut client = store.pool.connect().unwrap();
     for bad in
-        ["SELECT * FROM items WHERE text = $1", "SELECT seq FROM items WHERE job = $1 ORDER BY crashes"]
+        ["SELECT * FROM states WHERE text = $1", "SELECT seq FROM states WHERE job = $1 ORDER BY crashes"]
     {
         let plan = generic_plan(&mut client, bad);
         assert!(complaint(bad, &plan).is_some(), "{}", plan.join("\n"));
     }
     client.batch_execute("RESET ALL; SET enable_seqscan = on").unwrap();
     client.batch_execute(&format!("SET search_path TO {}", store.pool.address().schema)).unwrap();
-    let hashed = "SELECT 1 FROM items i JOIN history h ON i.at = h.at";
+    let hashed = "SELECT 1 FROM states s JOIN history h ON s.at = h.at";
     let plan = generic_plan(&mut client, hashed);
     assert!(complaint(hashed, &plan).is_some(), "{}", plan.join("\n"));
 }
@@ -127,14 +128,15 @@ fn backlog(store: &PostgresStore) -> JobId {
     let job = NewJob { name: None, spec: serde_json::Value::Null, now: chrono::DateTime::UNIX_EPOCH };
     let job = store.create_job(&job).unwrap().id;
     let mut client = store.pool.connect().unwrap();
-    for table in ["items", "payloads", "history"] {
+    for table in ["items", "due", "claims", "history"] {
         client.batch_execute(&format!("ALTER TABLE {table} SET (autovacuum_enabled = off)")).unwrap();
     }
     let job_number = job.0;
     client
         .batch_execute(&format!(
-            "INSERT INTO items (job, seq, id) SELECT {job_number}, n, n FROM generate_series(1, {ITEMS}) AS n;
-             INSERT INTO payloads (job, seq, id, payload) SELECT {job_number}, n, n, n FROM generate_series(1, {ITEMS}) AS n;
+            "INSERT INTO items (job, seq, id, payload) SELECT {job_number}, n, n, n FROM generate_series(1, {ITEMS}) AS n;
+             INSERT INTO due (job, run_at, seq, until, version)
+             SELECT {job_number}, 0, n, n, 0 FROM generate_series(1, {ITEMS}) AS n;
              UPDATE counts SET pending = {ITEMS} WHERE job = {job_number} AND shard = 0"
         ))
         .unwrap();
@@ -142,18 +144,12 @@ fn backlog(store: &PostgresStore) -> JobId {
     job
 }
 
-fn due_query() -> String {
-    let sql =
-        "SELECT i.seq, p.payload FROM items i JOIN payloads p ON p.job = i.job AND p.seq = i.seq WHERE ";
-    format!("{sql}{}", crate::claim::DUE)
-}
-
 /// The plan of the claims that the store itself has asked for.
 fn claim_plan(store: &PostgresStore) -> String {
     let asked: Vec<String> = {
         let shelf = store.pool.shelf();
         let statements = shelf.idle.iter().flat_map(|connection| connection.statements.keys());
-        statements.filter(|statement| statement.contains(crate::claim::DUE)).cloned().collect()
+        statements.filter(|statement| statement.contains(DUE)).cloned().collect()
     };
     let mut client = store.pool.connect().unwrap();
     let mut all = String::new();
@@ -166,7 +162,7 @@ fn claim_plan(store: &PostgresStore) -> String {
 /// How many pages a look for ten due items touches.
 fn pages(store: &PostgresStore, job: JobId, head: Due) -> u64 {
     let mut client = store.pool.connect().unwrap();
-    client.batch_execute(&format!("PREPARE due AS {}", due_query())).unwrap();
+    client.batch_execute(&format!("PREPARE due AS {DUE}")).unwrap();
     let (job, run_at, seq) = (job.0, head.0.max(-1), head.1);
     let explain = format!("EXPLAIN (ANALYZE, BUFFERS) EXECUTE due({job}, 0, {run_at}, {seq}, 10)");
     let mut transaction = client.transaction().unwrap();
@@ -198,12 +194,7 @@ fn a_claim_follows_its_index_from_where_the_last_one_ended_whatever_the_server_k
     };
     assert_eq!(claim(10), (1..=10).collect::<Vec<_>>());
     let fresh = claim_plan(&store);
-    for words in [
-        "LockRows",
-        "Index Scan using items_due",
-        "(ROW(run_at, seq) > ROW($3, $4))",
-        "Index Scan using payloads_pkey",
-    ] {
+    for words in ["LockRows", "Index Scan using due_pkey", "(ROW(run_at, seq) > ROW($3, $4))"] {
         assert!(fresh.contains(words), "{words}:\n{fresh}");
     }
     assert!(!fresh.contains("Sort"), "{fresh}");
@@ -221,7 +212,7 @@ fn a_claim_follows_its_index_from_where_the_last_one_ended_whatever_the_server_k
     assert!(anew > 4 * begun, "without it {anew} pages, with it {begun}: then it were not needed");
 
     old.batch_execute("COMMIT").unwrap();
-    store.pool.connect().unwrap().batch_execute("VACUUM ANALYZE items, payloads").unwrap();
+    store.pool.connect().unwrap().batch_execute("VACUUM ANALYZE items, due").unwrap();
     assert_eq!(claim_plan(&store), fresh, "and when it knows all about it");
     assert_eq!(store.counts(job).unwrap(), store.recount(job).unwrap());
 }

@@ -37,45 +37,71 @@ CREATE TABLE counts (
     PRIMARY KEY (job, shard)
 ) WITH (fillfactor = 25);
 
+-- An item as it was submitted. It never changes: what becomes of it stands in other tables.
 CREATE TABLE items (
-    job      bigint NOT NULL,
-    seq      bigint NOT NULL,
-    id       text COLLATE "C" NOT NULL,
-    version  bigint NOT NULL DEFAULT 0,            -- events seen
-    state    smallint NOT NULL DEFAULT 0,
-    attempts bigint NOT NULL DEFAULT 0,
-    failures bigint NOT NULL DEFAULT 0,
-    text     bytea,                                -- agent id or error
-    at       bigint,                               -- started_at or dlq_at
-    result   text,
-    crashes  bigint NOT NULL DEFAULT 0,
-    spawned  boolean NOT NULL DEFAULT false,
-    run_at   bigint NOT NULL DEFAULT 0,            -- 0: at once, before all others
-    origin   text COLLATE "C",                     -- id of the dead letter it was submitted anew for
-    dropped  boolean NOT NULL DEFAULT false,       -- a dead letter that was dismissed
-    worker   bytea,                                -- who has it, while it is in progress or failed
-    PRIMARY KEY (job, seq)
-);
-
-CREATE INDEX items_due ON items (job, run_at, seq) WHERE state = 0;
-CREATE INDEX items_held ON items (job, seq) WHERE state IN (1, 3);
-CREATE INDEX items_dead ON items (job, seq) WHERE state = 4;
-CREATE INDEX items_by_origin ON items (job, origin) WHERE origin IS NOT NULL;
-
--- Every item is updated twice at least, and what an update leaves behind in `items_due` is in the way of the next claims.
-ALTER TABLE items SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
-
--- An item as it was submitted. Apart, because it never changes: an update of an item writes each of its indexes anew, and
--- one by id would be the dearest of them.
-CREATE TABLE payloads (
     job     bigint NOT NULL,
     seq     bigint NOT NULL,
     id      text COLLATE "C" NOT NULL,
     payload text NOT NULL,
+    origin  text COLLATE "C",                      -- id of the dead letter it was submitted anew for
     PRIMARY KEY (job, seq)
 );
 
-CREATE UNIQUE INDEX payloads_by_id ON payloads (job, id);
+CREATE UNIQUE INDEX items_by_id ON items (job, id);
+CREATE INDEX items_by_origin ON items (job, origin) WHERE origin IS NOT NULL;
+CREATE INDEX items_anew ON items (job, seq) WHERE origin IS NOT NULL;
+
+-- What has become of an item. Without a row it is as it was submitted: pending, at version 0. There is no row of an item
+-- for being in progress: it is pending here, and a claim holds it. So most items are written once, when they are completed.
+CREATE TABLE states (
+    job      bigint NOT NULL,
+    seq      bigint NOT NULL,
+    version  bigint NOT NULL DEFAULT 0,            -- events seen
+    state    smallint NOT NULL DEFAULT 0,
+    attempts bigint NOT NULL DEFAULT 0,
+    failures bigint NOT NULL DEFAULT 0,
+    text     bytea,                                -- error
+    at       bigint,                               -- dlq_at
+    crashes  bigint NOT NULL DEFAULT 0,
+    run_at   bigint NOT NULL DEFAULT 0,            -- 0: at once, before all others
+    dropped  boolean NOT NULL DEFAULT false,       -- a dead letter that was dismissed
+    worker   bytea,                                -- whose it was, of an item that has failed
+    PRIMARY KEY (job, seq)
+);
+
+CREATE INDEX states_failed ON states (job, seq) WHERE state = 3;
+CREATE INDEX states_dead ON states (job, seq) WHERE state = 4;
+
+-- The items that are pending and not claimed, each in one range: items in a row that are due at the same time and have the
+-- same version. A range has 128 items at most, so that a claim keeps others from no more than those.
+CREATE TABLE due (
+    job     bigint NOT NULL,
+    run_at  bigint NOT NULL,
+    seq     bigint NOT NULL,                       -- the first
+    until   bigint NOT NULL,                       -- the last
+    version bigint NOT NULL,
+    PRIMARY KEY (job, run_at, seq),
+    CHECK (until BETWEEN seq AND seq + 127)
+);
+
+-- What was claimed, a row for each range and not for each item. A claim holds those of its items that are pending and
+-- still have the version at which they were claimed: these are in progress. A row that holds none is removed by and by.
+CREATE TABLE claims (
+    job     bigint NOT NULL,
+    seq     bigint NOT NULL,                       -- the first
+    until   bigint NOT NULL,                       -- the last
+    version bigint NOT NULL,                       -- of the items when they were claimed
+    worker  bytea NOT NULL,
+    at      bigint NOT NULL,                       -- started_at
+    spawned bigint NOT NULL,                       -- items up to this one were handed to slots at once
+    PRIMARY KEY (job, seq, version),
+    CHECK (until BETWEEN seq AND seq + 127)
+);
+
+CREATE INDEX claims_of_worker ON claims (job, worker);
+
+-- A claim takes a range or shortens it, and what it leaves behind in the index is in the way of the next ones.
+ALTER TABLE due SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_threshold = 2000);
 
 CREATE TABLE history (
     job     bigint NOT NULL,
@@ -87,6 +113,27 @@ CREATE TABLE history (
     cause   text,
     PRIMARY KEY (job, seq, version)
 );
+
+-- Every item as it is right now.
+CREATE VIEW items_now AS
+    SELECT i.job, i.seq, i.id, i.origin, c.spawned,
+        coalesce(s.version, 0) + CASE WHEN c.worker IS NULL THEN 0 ELSE 1 END AS version,
+        CASE WHEN c.worker IS NULL THEN coalesce(s.state, 0::smallint) ELSE 1::smallint END AS state,
+        coalesce(s.attempts, 0) + CASE WHEN c.worker IS NULL THEN 0 ELSE 1 END AS attempts,
+        coalesce(s.failures, 0) AS failures,
+        coalesce(c.worker, s.text) AS text,        -- agent id or error
+        coalesce(c.at, s.at) AS at,                -- started_at or dlq_at
+        h.payload AS result,
+        coalesce(s.crashes, 0) AS crashes,
+        CASE WHEN c.worker IS NULL THEN coalesce(s.run_at, 0) ELSE 0 END AS run_at
+    FROM items i
+    LEFT JOIN states s ON s.job = i.job AND s.seq = i.seq
+    LEFT JOIN LATERAL (
+        SELECT worker, at, i.seq <= spawned AS spawned FROM claims
+        WHERE coalesce(s.state, 0) = 0 AND job = i.job AND seq BETWEEN i.seq - 127 AND i.seq AND until >= i.seq
+        AND version = coalesce(s.version, 0) LIMIT 1
+    ) c ON true
+    LEFT JOIN history h ON s.state = 2 AND h.job = i.job AND h.seq = i.seq AND h.version = s.version;
 
 -- Output of attempts that printed anything. `blob` is NULL, or the length of the blob that holds it.
 CREATE TABLE attempts (

@@ -63,10 +63,10 @@ fn a_connection_that_breaks_within_a_transaction_is_an_error_and_the_next_call_w
     let job = job_of(&*store, 4);
     let claims = claim(&*store, &job, "worker", 2);
     let steps: Vec<_> = claims.into_iter().map(completed).collect();
-    // Somebody holds an item, so that the transaction waits, and is ended meanwhile.
+    // Somebody holds the counts, so that the transaction waits at its end, and is ended meanwhile.
     let mut admin = store.admin();
     let mut holder = admin.transaction().unwrap();
-    holder.execute("SELECT 1 FROM items WHERE seq = 2 FOR UPDATE", &[]).unwrap();
+    holder.execute("SELECT 1 FROM counts FOR UPDATE", &[]).unwrap();
     let (waits, told) = mpsc::channel();
     let failed = scope(|scope| {
         let (store, steps) = (&store, &steps);

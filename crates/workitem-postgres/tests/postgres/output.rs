@@ -3,6 +3,7 @@
 use std::io::{Read, Write};
 
 use workitem_store::{BlobName, Blobs, ClaimRequest, Store, StoreError, StreamKind, Swept, Upkeep, verify};
+use workitem_typestate::Interrupt;
 
 use super::common::{claim, completed, job_of, throwaway};
 
@@ -92,34 +93,67 @@ fn a_piece_that_is_gone_is_damage_and_no_end_of_file() {
 fn what_the_server_does_not_write_is_damage() {
     let store = throwaway();
     let job = job_of(&*store, 3);
-    let keeps = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
-        CREATE TRIGGER keep BEFORE UPDATE ON items FOR EACH ROW WHEN (old.seq = 2) EXECUTE FUNCTION keep()";
-    store.admin().batch_execute(keeps).unwrap();
-    let refused = store.claim(&ClaimRequest::new(job.id, "agent-1", 3, job.created_at)).unwrap_err();
-    assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
-    assert!(refused.to_string().contains("of 3 items that were locked, 2 could be written"), "{refused}");
+    let keep = "CREATE FUNCTION keep() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END';
+        CREATE TRIGGER keep BEFORE DELETE OR UPDATE ON due FOR EACH ROW EXECUTE FUNCTION keep()";
+    store.admin().batch_execute(keep).unwrap();
+    for (limit, words) in [(3, "of 1 ranges that were locked, 0 could be written"), (2, "of 1 ranges")] {
+        let refused = store.claim(&ClaimRequest::new(job.id, "agent-1", limit, job.created_at)).unwrap_err();
+        assert!(matches!(refused, StoreError::Damaged { .. }), "{refused:?}");
+        assert!(refused.to_string().contains(words), "{refused}");
+    }
     assert_eq!(store.counts(job.id).unwrap().by_status.pending, 3);
+}
+
+/// What `workitem verify` says once this was done to a job of four items, of which the second is completed and the third
+/// was interrupted.
+fn told(damage: &str) -> String {
+    let store = throwaway();
+    let job = job_of(&*store, 4);
+    let mut claimed = claim(&*store, &job, "worker", 3);
+    let third = claimed.pop().unwrap().step(Interrupt, job.created_at).seal();
+    store.record(&[completed(claimed.pop().unwrap()), third]).unwrap();
+    let sound = verify(&*store, &job).unwrap();
+    assert!(sound.passed(), "{sound:?}");
+    store.admin().batch_execute(damage).unwrap();
+    verify(&*store, &job).unwrap().problems.join("\n")
 }
 
 #[test]
 fn damage_is_found_and_told() {
-    let store = throwaway();
-    let job = job_of(&*store, 3);
-    store
-        .admin()
-        .batch_execute("DELETE FROM payloads WHERE seq = 1; DELETE FROM items WHERE seq = 2; UPDATE counts SET pending = pending + 1 WHERE shard = 3")
-        .unwrap();
-    let audit = verify(&*store, &job).unwrap();
-    let told = audit.problems.join("\n");
-    for words in
-        ["item 1 has no input", "there is an input of item 2, but no such item", "the counts kept are"]
-    {
-        assert!(told.contains(words), "{told}");
+    for (damage, words) in [
+        ("UPDATE counts SET pending = pending + 1 WHERE shard = 3", "the counts kept are"),
+        ("DELETE FROM items WHERE seq = 2", "there is a state of item 2, but no such item"),
+        ("DELETE FROM due WHERE seq = 3", "item 3 is pending, but nobody can claim it"),
+        ("DELETE FROM due WHERE seq = 4", "item 4 is pending, but nobody can claim it"),
+        ("UPDATE due SET version = 0 WHERE seq = 3", "item 3 is pending, but nobody can claim it"),
+        ("UPDATE due SET run_at = 1 WHERE seq = 3", "item 3 is pending, but nobody can claim it"),
+        ("INSERT INTO due VALUES (1, 0, 2, 2, 2)", "2 items are pending, but 3 can be claimed"),
+        ("DELETE FROM claims", "item 1 is pending, but nobody can claim it"),
+        ("DELETE FROM history WHERE seq = 2 AND version = 2", "item 2"),
+        ("UPDATE states SET version = 3 WHERE seq = 2", "item 2"),
+        ("UPDATE states SET attempts = 7 WHERE seq = 3", "item `3`"),
+    ] {
+        let told = told(damage);
+        assert!(told.contains(words), "{damage}: {told}");
     }
-    store.admin().execute("UPDATE items SET id = 'other' WHERE seq = 3", &[]).unwrap();
-    let told = verify(&*store, &job).unwrap().problems.join("\n");
-    assert!(told.contains("item 3 and its input have different ids"), "{told}");
-    store.admin().execute("UPDATE items SET state = 9, id = '3' WHERE seq = 3", &[]).unwrap();
-    let told = store.item(&job, &"3".into()).unwrap_err().to_string();
-    assert!(told.contains("item 3: `items.state`: no such state"), "{told}");
+}
+
+#[test]
+fn a_state_that_does_not_exist_is_told_with_its_place() {
+    let store = throwaway();
+    let job = job_of(&*store, 1);
+    store.admin().execute("INSERT INTO states (job, seq, state) VALUES (1, 1, 9)", &[]).unwrap();
+    let told = store.item(&job, &"1".into()).unwrap_err().to_string();
+    assert!(told.contains("item 1: `items_now.state`: no such state"), "{told}");
+}
+
+#[test]
+fn what_is_due_at_a_version_that_its_items_do_not_have_is_not_handed_out() {
+    let store = throwaway();
+    let job = job_of(&*store, 1);
+    let leased = claim(&*store, &job, "worker", 1).remove(0);
+    store.record(&[leased.step(Interrupt, job.created_at).seal()]).unwrap();
+    store.admin().execute("UPDATE states SET version = 3", &[]).unwrap();
+    let told = store.claim(&ClaimRequest::new(job.id, "agent-1", 1, job.created_at)).unwrap_err().to_string();
+    assert!(told.contains("of 1 items that are due, 0 are there and pending"), "{told}");
 }

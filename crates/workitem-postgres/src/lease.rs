@@ -1,0 +1,83 @@
+//! Who is there, and what those have left who are not any more.
+//!
+//! A lease is the worker's, not the item's: one row, and what it holds is what it has claimed.
+
+use std::time::Duration;
+
+use postgres::Row;
+use workitem_store::{Abandoned, JobId, engine};
+
+use crate::error::Failure;
+use crate::pool::Tx;
+use crate::rows::{self, AFTER_ITEM, Fields, ITEM, bound};
+
+/// Longest lease: what is longer is as long as that.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
+/// How many items the claim `c` still holds: whatever happens to one of them gives it another version.
+pub const HELD: &str = "(c.until - c.seq + 1 - (SELECT count(*) FROM states s
+     WHERE s.job = c.job AND s.seq BETWEEN c.seq AND c.until AND s.version > c.version))";
+
+/// Begins a lease or prolongs it. It never gets shorter by a claim.
+pub fn prolong(tx: &mut Tx<'_>, job: JobId, worker: &str, lease: Duration) -> Result<(), Failure> {
+    tx.execute(
+        "INSERT INTO workers (job, name, expires_at)
+         VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 microsecond')
+         ON CONFLICT (job, name) DO UPDATE SET expires_at = greatest(workers.expires_at, excluded.expires_at)",
+        &[&job.0, &worker.as_bytes(), &micros_of(lease)],
+    )?;
+    Ok(())
+}
+
+/// Begins the lease anew, from now on; one of nothing ends it.
+pub fn renew(tx: &mut Tx<'_>, job: JobId, worker: &str, lease: Duration) -> Result<(), Failure> {
+    if lease.is_zero() {
+        tx.execute("DELETE FROM workers WHERE job = $1 AND name = $2", &[&job.0, &worker.as_bytes()])?;
+    } else {
+        tx.execute(
+            "INSERT INTO workers (job, name, expires_at)
+             VALUES ($1, $2, clock_timestamp() + $3::bigint * interval '1 microsecond')
+             ON CONFLICT (job, name) DO UPDATE SET expires_at = excluded.expires_at",
+            &[&job.0, &worker.as_bytes(), &micros_of(lease)],
+        )?;
+    }
+    let held_nothing = format!("DELETE FROM claims c WHERE c.job = $1 AND c.worker = $2 AND {HELD} = 0");
+    tx.execute(&held_nothing, &[&job.0, &worker.as_bytes()])?;
+    Ok(())
+}
+
+fn micros_of(lease: Duration) -> i64 {
+    bound(lease.min(LONGEST).as_micros())
+}
+
+/// What workers have who are not there any more.
+///
+/// A lease that has run out is deleted first. That waits for a worker who is just renewing it, and then looks again; so
+/// whether it has run out is decided by the server's clock and under a lock, and an item of a worker with a row is never
+/// found here.
+pub fn abandoned(tx: &mut Tx<'_>, job: JobId, limit: usize) -> Result<Vec<Abandoned>, Failure> {
+    const NOBODYS: &str = "NOT EXISTS (SELECT 1 FROM workers w WHERE w.job = $1 AND w.name =";
+    tx.execute("DELETE FROM workers WHERE job = $1 AND expires_at <= clock_timestamp()", &[&job.0])?;
+    let held_nothing =
+        format!("DELETE FROM claims c WHERE c.job = $1 AND {NOBODYS} c.worker) AND {HELD} = 0");
+    tx.execute(&held_nothing, &[&job.0])?;
+    let mut rows = tx.query(
+        &format!(
+            "SELECT {ITEM}, i.spawned FROM claims c JOIN items_now i
+             ON i.job = c.job AND i.seq BETWEEN c.seq AND c.until AND i.version = c.version + 1 AND i.state = 1
+             WHERE c.job = $1 AND {NOBODYS} c.worker) ORDER BY c.seq LIMIT $2"
+        ),
+        &[&job.0, &bound(limit)],
+    )?;
+    rows.extend(tx.query(
+        &format!(
+            "SELECT {ITEM}, false FROM states s JOIN items_now i ON i.job = s.job AND i.seq = s.seq
+             WHERE s.job = $1 AND s.state = 3 AND {NOBODYS} s.worker) ORDER BY s.seq LIMIT $2"
+        ),
+        &[&job.0, &bound(limit - rows.len().min(limit))],
+    )?);
+    let read = |row: &Row| {
+        let spawned = Fields::of("item", "claims", row).get(AFTER_ITEM)?;
+        Ok(engine::abandoned(tx.store, job, rows::item(row)?, spawned)?)
+    };
+    rows.iter().map(read).collect()
+}

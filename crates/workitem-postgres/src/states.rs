@@ -1,0 +1,128 @@
+//! What has become of items, written by compare-and-swap on the version.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+use workitem_store::AnyStep;
+use workitem_types::{StatusKind, WorkItemStatus};
+
+use crate::codes::status_code;
+use crate::error::Failure;
+use crate::pool::Tx;
+use crate::record::Place;
+use crate::rows::{Fields, micros, number, status_columns};
+
+/// What becomes of items, in the order in which they are locked.
+pub type Updates<'s> = BTreeMap<Place, Update<'s>>;
+
+/// What becomes of an item: what a step says. What is in progress is stored as what it was before it began, and held by a
+/// claim; so both ends of a step are one version and one attempt less there.
+pub struct Update<'s>(pub &'s AnyStep);
+
+impl<'s> Update<'s> {
+    /// The version that is stored before.
+    pub fn was(&self) -> u64 {
+        self.0.token().version() - u64::from(self.0.from() == StatusKind::InProgress)
+    }
+
+    /// The version that is stored after it.
+    pub fn version(&self) -> u64 {
+        self.0.version_after() - u64::from(self.begun().is_some())
+    }
+
+    /// Who has the item from then on, if it is in progress, and since when.
+    pub fn begun(&self) -> Option<(&'s str, DateTime<Utc>)> {
+        match &self.0.record().status {
+            WorkItemStatus::InProgress { agent_id, started_at } => Some((agent_id, *started_at)),
+            WorkItemStatus::Pending
+            | WorkItemStatus::Completed { .. }
+            | WorkItemStatus::Failed { .. }
+            | WorkItemStatus::DeadLettered { .. } => None,
+        }
+    }
+
+    pub fn is_pending(&self) -> bool {
+        self.0.record().status.kind() == StatusKind::Pending
+    }
+
+    pub fn run_at(&self) -> i64 {
+        self.0.run_at().map_or(0, micros)
+    }
+
+    fn state(&self) -> i16 {
+        let begun = self.begun().map(|_| StatusKind::Pending);
+        status_code(begun.unwrap_or_else(|| self.0.record().status.kind()))
+    }
+
+    fn attempts(&self) -> usize {
+        self.0.record().attempts - usize::from(self.begun().is_some())
+    }
+}
+
+/// What is written of each item. One that has failed stays whose it was.
+const ROWS: &str = "
+    unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
+        $8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[])
+        AS n (job, seq, was, version, state, attempts, failures, text, at, crashes, run_at)";
+const WORKER: &str = "
+    CASE WHEN n.state = 3 THEN (SELECT c.worker FROM claims c WHERE c.job = n.job
+        AND c.seq BETWEEN n.seq - 127 AND n.seq AND c.until >= n.seq AND c.version = n.was LIMIT 1) END";
+
+/// Writes what becomes of items to which nothing has happened so far but that they were claimed; which those were.
+pub fn insert(tx: &mut Tx<'_>, items: &Updates<'_>) -> Result<BTreeSet<Place>, Failure> {
+    let insert = format!(
+        "INSERT INTO states (job, seq, version, state, attempts, failures, text, at, crashes, run_at, worker)
+         SELECT n.job, n.seq, n.version, n.state, n.attempts, n.failures, n.text, n.at, n.crashes, n.run_at, {WORKER}
+         FROM {ROWS} ON CONFLICT DO NOTHING RETURNING seq, job"
+    );
+    write(tx, &insert, items)
+}
+
+/// Writes what becomes of items that have the version from which it starts; which those were.
+pub fn update(tx: &mut Tx<'_>, items: &Updates<'_>) -> Result<BTreeSet<Place>, Failure> {
+    let update = format!(
+        "UPDATE states s SET version = n.version, state = n.state, attempts = n.attempts, failures = n.failures,
+             text = n.text, at = n.at, crashes = s.crashes + n.crashes, run_at = n.run_at, worker = {WORKER}
+         FROM {ROWS} CROSS JOIN LATERAL
+             (SELECT ctid FROM states WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
+         WHERE s.ctid = place.ctid RETURNING s.seq, s.job"
+    );
+    write(tx, &update, items)
+}
+
+fn write(tx: &mut Tx<'_>, sql: &str, items: &Updates<'_>) -> Result<BTreeSet<Place>, Failure> {
+    if items.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let column = |value: &dyn Fn(&Update<'_>) -> Result<i64, Failure>| -> Result<Vec<i64>, Failure> {
+        items.values().map(value).collect()
+    };
+    let (mut states, mut texts, mut ats) = (Vec::new(), Vec::new(), Vec::new());
+    for update in items.values() {
+        let (text, at) = status_columns(&update.0.record().status);
+        states.push(update.state());
+        texts.push(text);
+        ats.push(at);
+    }
+    let rows = tx.query(
+        sql,
+        &[
+            &column(&|update| Ok(update.0.token().job().0))?,
+            &column(&|update| number(update.0.token().seq()))?,
+            &column(&|update| number(update.was()))?,
+            &column(&|update| number(update.version()))?,
+            &states,
+            &column(&|update| number(update.attempts()))?,
+            &column(&|update| number(update.0.record().failures))?,
+            &texts,
+            &ats,
+            &column(&|update| Ok(i64::from(update.0.is_crash())))?,
+            &column(&|update| Ok(update.run_at()))?,
+        ],
+    )?;
+    let read = |row| {
+        let fields = Fields::of("item", "states", row);
+        Ok((fields.get(1)?, fields.number(0)?))
+    };
+    rows.iter().map(read).collect()
+}
