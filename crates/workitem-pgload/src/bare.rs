@@ -223,23 +223,24 @@ impl Sender {
 
     /// Locks ranges that have `limit` items: of such a job each is due at once, and was never attempted.
     fn due(&mut self, limit: usize, from: (i64, i64)) -> Result<Vec<Range>> {
-        let (mut ranges, mut found, mut behind) = (Vec::new(), 0, from);
+        let (mut ranges, mut behind, mut missing) = (Vec::new(), from, limit);
         let mut most = limit.div_ceil(RANGE).max(1);
-        while found < limit {
+        loop {
             let sent = i64::try_from(most)?;
             let rows = self.client.query(&self.due, &[&self.job, &micros(), &behind.0, &behind.1, &sent])?;
+            let mut found = 0;
             for row in &rows {
                 let range = Range { first: row.try_get(0)?, last: row.try_get(2)? };
                 behind = (row.try_get(1)?, range.first);
                 found += range.len();
                 ranges.push(range);
             }
-            if rows.len() < most {
-                break;
+            missing = missing.saturating_sub(found);
+            if missing == 0 || rows.len() < most {
+                return Ok(ranges);
             }
-            most = (2 * most).min(limit.saturating_sub(found));
+            most = (missing * rows.len()).div_ceil(found);
         }
-        Ok(ranges)
     }
 
     /// Takes the first `limit` items of ranges.

@@ -7,7 +7,8 @@ use crate::head::Due;
 use crate::pool::Tx;
 use crate::rows::{Fields, bound};
 
-/// Most items of a range. The tables are made for it, and the view of items looks no further.
+/// Most items of a range. The tables are made for it: where a range is looked for that has an item, it begins at the item or
+/// up to 127 before it.
 pub const RANGE: i64 = 128;
 
 /// What is asked for most, so its plan is looked at by a test: along the index, not a row more than wanted. Ranges of which
@@ -86,11 +87,12 @@ pub fn put(tx: &mut Tx<'_>, job: JobId, ranges: &[Range]) -> Result<(), Failure>
 /// Locks ranges of what is due by `by` and stands behind `head`, until they have `limit` items. Of the last one fewer may be
 /// wanted.
 pub fn lock(tx: &mut Tx<'_>, job: JobId, by: i64, head: Due, limit: i64) -> Result<Vec<Range>, Failure> {
-    let (mut ranges, mut found, mut behind): (Vec<Range>, i64, Due) = (Vec::new(), 0, head);
-    // As many as are needed if they are full; and twice as many each time they are not.
+    let (mut ranges, mut behind, mut missing): (Vec<Range>, Due, i64) = (Vec::new(), head, limit);
+    // As many as it takes if they are full; after that, if the next are as full as the last were.
     let mut most = (limit.saturating_add(RANGE - 1) / RANGE).max(1);
-    while found < limit {
+    loop {
         let rows = tx.query(DUE, &[&job.0, &by, &behind.0, &behind.1, &most])?;
+        let mut found = 0;
         for row in &rows {
             let fields = Fields::of("range", "due", row);
             let (first, run_at, last, version) =
@@ -99,12 +101,13 @@ pub fn lock(tx: &mut Tx<'_>, job: JobId, by: i64, head: Due, limit: i64) -> Resu
             (found, behind) = (found + range.len(), (run_at, first));
             ranges.push(range);
         }
-        if bound(rows.len()) < most {
-            break;
+        missing = missing.saturating_sub(found);
+        let looked = bound(rows.len());
+        if missing <= 0 || looked < most {
+            return Ok(ranges);
         }
-        most = (2 * most).min(limit - found);
+        most = missing.saturating_mul(looked).saturating_add(found - 1) / found;
     }
-    Ok(ranges)
 }
 
 /// Takes the first `limit` items out of ranges that are locked.
@@ -149,9 +152,9 @@ fn first(ranges: &[Range], limit: i64) -> (Vec<Range>, Option<Range>) {
 pub fn take_out(tx: &mut Tx<'_>, job: JobId, item: Range) -> Result<bool, Failure> {
     let Range { run_at, first: seq, version, .. } = item;
     let found = tx.query_opt(
-        "SELECT seq, until FROM due WHERE job = $1 AND run_at = $2 AND seq BETWEEN $3 - $4 + 1 AND $3
-         AND until >= $3 AND version = $5 FOR UPDATE",
-        &[&job.0, &run_at, &seq, &RANGE, &version],
+        "SELECT seq, until FROM due WHERE job = $1 AND run_at = $2 AND seq BETWEEN $3::bigint - 127 AND $3
+         AND until >= $3 AND version = $4 FOR UPDATE",
+        &[&job.0, &run_at, &seq, &version],
     )?;
     let Some(found) = found else { return Ok(false) };
     let fields = Fields::of("range", "due", &found);

@@ -8,7 +8,8 @@ use workitem_store::engine::history_rows;
 use workitem_store::{AnyStep, HistoryRow, JobId, Outcome, Token};
 use workitem_types::{ItemId, StatusKind};
 
-use crate::due::{self, RANGE, Range};
+use crate::claim::hold;
+use crate::due::{self, Range};
 use crate::error::Failure;
 use crate::log::Log;
 use crate::pool::Tx;
@@ -129,7 +130,7 @@ fn set_down(tx: &mut Tx<'_>, updates: &Updates<'_>) -> Result<(), Failure> {
         let (job, range) =
             (JobId(*job), Range::of(number(*seq)?, update.run_at(), number(update.version())?));
         match update.begun() {
-            Some((worker, at)) => crate::claim::hold(tx, job, worker, micros(at), &[(range, range.last)])?,
+            Some((worker, at)) => hold(tx, job, worker, micros(at), &[(range, 0)])?,
             None if update.is_pending() => pending.entry(job).or_default().push(range),
             None => {}
         }
@@ -186,10 +187,10 @@ fn lock(tx: &mut Tx<'_>, steps: &[&AnyStep]) -> Result<BTreeMap<Place, Stored>, 
     )?;
     let rows = tx.query(
         "SELECT s.seq, s.job, s.version, s.run_at, EXISTS (SELECT 1 FROM claims c WHERE s.state = 0 AND c.job = s.job
-             AND c.seq BETWEEN s.seq - $3 + 1 AND s.seq AND c.until >= s.seq AND c.version = s.version)
+             AND c.seq BETWEEN s.seq - 127 AND s.seq AND c.until >= s.seq AND c.version = s.version)
          FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
          (SELECT * FROM states WHERE job = n.job AND seq = n.seq FOR UPDATE) AS s",
-        &[&jobs, &seqs, &RANGE],
+        &[&jobs, &seqs],
     )?;
     let read = |row| {
         let fields = Fields::of("item", "states", row);

@@ -67,8 +67,11 @@ macro_rules! contract_tests {
                 what_is_due_by_another_clock_is_handed_out_at_the_time_of_day
                 what_was_interrupted_comes_first
                 concurrent_claims_share_the_items
+                what_was_put_back_here_and_there_is_claimed_with_the_rest
                 every_state_comes_back_as_it_was
                 a_commit_gives_the_next_state
+                an_item_is_begun_by_a_step_too
+                what_was_claimed_meanwhile_is_not_begun_by_a_step
                 a_stale_token_changes_nothing
                 a_step_sent_again_is_recorded_once
                 a_batch_keeps_the_good_beside_the_stale
@@ -87,6 +90,7 @@ macro_rules! contract_tests {
                 a_failure_is_stranded_when_its_agent_has_gone
                 two_recoveries_at_once_count_each_item_once
                 items_are_listed_in_pages
+                items_are_listed_by_their_state
                 a_letter_is_listed_until_a_successor_completes
                 a_letter_has_one_living_successor
                 a_dead_successor_leaves_its_letter_open

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use workitem_types::{ItemId, StatusKind, WorkItemRecord};
+use workitem_types::{ItemId, StatusKind, WorkItemRecord, WorkItemStatus};
 
 use self::fleet::Fleet;
 use crate::engine::{abandoned, claim_step, count_step, history_rows, successor_id, system_time};
@@ -188,6 +188,9 @@ impl JobData {
         item.row.run_at = step.run_at();
         item.row.crashes += usize::from(step.is_crash());
         item.spawned = false;
+        if let WorkItemStatus::InProgress { agent_id, .. } = &step.record().status {
+            item.agent.clone_from(agent_id);
+        }
         if !step.output().is_empty() {
             let (seq, attempt) = (token.seq(), step.record().attempts);
             item.attempts.push(AttemptRow { seq, attempt, output: step.output().clone() });
@@ -354,7 +357,7 @@ impl Store for MemoryStore {
             let step = claim_step(NAME, request.job, &item.row, request.agent, now)?.seal();
             data.write(&step);
             let item = data.item_mut(seq).expect("the item was just listed");
-            (item.spawned, item.agent) = (nth < request.spawning, request.agent.to_owned());
+            item.spawned = nth < request.spawning;
             claims.push(Claim { leased: step.durable(), payload });
         }
         Ok(Claims { claims, next_due })

@@ -1,6 +1,6 @@
 //! Handing items out, and taking them back when their orchestrator is gone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use workitem_types::{StatusKind, WorkItemEvent, WorkItemStatus};
 use workitem_typestate::{AgentFailed, Failed, Interrupt, WorkItem};
@@ -109,6 +109,30 @@ pub fn concurrent_claims_share_the_items(store: &dyn Store) {
     assert_eq!(seen.len(), 200);
     assert_eq!(seen.into_iter().collect::<BTreeSet<_>>(), (1..=200).collect());
     assert_eq!(tally(store, &job), (0, 0, 200, 0, 0));
+    assert_sound(store, &job);
+}
+
+pub fn what_was_put_back_here_and_there_is_claimed_with_the_rest(store: &dyn Store) {
+    let job = job_of(store, 1_000);
+    let mut versions: BTreeMap<u64, u64> = (1..=1_000).map(|seq| (seq, 0)).collect();
+    for limit in [300, 1, 250, 128, 129, 77, 1_000, 513] {
+        for (limit, due) in [(limit, 1), (1_000, 3)] {
+            let mut steps = Vec::new();
+            for leased in claim(store, &job, limit, due) {
+                let (seq, version) = (leased.token().seq(), leased.token().version());
+                assert_eq!(version, versions[&seq] + 1, "item {seq} is handed out as it was put back");
+                let step = match seq * version % 5 {
+                    0 | 1 => retried(leased, 2, 3),
+                    _ => leased.step(Interrupt, at(2)).because(Cause::Stopped).seal(),
+                };
+                versions.insert(seq, step.version_after());
+                steps.push(step);
+            }
+            assert!(due == 1 && steps.len() <= limit || steps.len() == 1_000);
+            assert_eq!(store.record(&steps).unwrap(), vec![Outcome::Recorded; steps.len()]);
+            assert_eq!(tally(store, &job), (1_000, 0, 0, 0, 0));
+        }
+    }
     assert_sound(store, &job);
 }
 

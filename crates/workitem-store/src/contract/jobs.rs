@@ -1,8 +1,10 @@
 //! Jobs, their locks, and how items get in.
 
 use serde_json::json;
+use workitem_types::StatusKind;
+use workitem_typestate::AgentFailed;
 
-use super::{at, counts, new_item, numbered, open_job, tally};
+use super::{at, claim, completed, counts, dead, job_of, new_item, numbered, open_job, record, tally};
 use crate::{Control, ItemQuery, MAX_ID, NewItem, NewJob, Payload, Runner, Skipped, Store, StoreError};
 
 pub fn a_job_is_found_by_its_name(store: &dyn Store) {
@@ -156,13 +158,13 @@ pub fn a_sealed_job_can_be_added_to(store: &dyn Store) {
     assert_eq!(tally(store, &job), (4, 0, 0, 0, 0));
     let ids: Vec<String> = listed(store, &job).into_iter().map(|(_, id)| id).collect();
     assert_eq!(ids, ["1", "2", "3", "4"]);
-    assert_eq!(super::claim(store, &job, 9, 1).len(), 4);
+    assert_eq!(claim(store, &job, 9, 1).len(), 4);
     assert_eq!(store.job("job").unwrap().input_items, 2, "what the input had stays what it was");
     super::assert_sound(store, &job);
 }
 
 pub fn what_is_wanted_of_a_job_is_kept(store: &dyn Store) {
-    let (job, other) = (super::job_of(store, 1), open_job(store, "other"));
+    let (job, other) = (job_of(store, 1), open_job(store, "other"));
     assert_eq!(store.control(job.id).unwrap(), Control::Run);
     for control in [Control::Pause, Control::Cancel, Control::Run] {
         store.set_control(job.id, control).unwrap();
@@ -190,9 +192,9 @@ pub fn skipped_lines_are_kept_and_counted(store: &dyn Store) {
 }
 
 pub fn items_are_listed_in_pages(store: &dyn Store) {
-    let job = super::job_of(store, 7);
+    let job = job_of(store, 7);
     let leased = super::claim_one(store, &job, 1);
-    super::record(store, super::completed(leased, 2));
+    record(store, completed(leased, 2));
     let pages: Vec<Vec<u64>> = [0, 3, 6, 7]
         .map(|after| {
             let page = store.items(job.id, &ItemQuery { status: None, after, limit: 3 }).unwrap();
@@ -200,11 +202,7 @@ pub fn items_are_listed_in_pages(store: &dyn Store) {
         })
         .to_vec();
     assert_eq!(pages, [vec![1, 2, 3], vec![4, 5, 6], vec![7], vec![]]);
-    for (kind, expected) in [
-        (workitem_types::StatusKind::Completed, 1),
-        (workitem_types::StatusKind::Pending, 6),
-        (workitem_types::StatusKind::Failed, 0),
-    ] {
+    for (kind, expected) in [(StatusKind::Completed, 1), (StatusKind::Pending, 6), (StatusKind::Failed, 0)] {
         let query = ItemQuery { status: Some(kind), after: 0, limit: 100 };
         assert_eq!(store.items(job.id, &query).unwrap().len(), expected, "{kind}");
     }
@@ -212,6 +210,36 @@ pub fn items_are_listed_in_pages(store: &dyn Store) {
     assert!(
         matches!(store.item(&job, &"8".into()), Err(StoreError::NoItem { id, .. }) if id.as_str() == "8")
     );
+}
+
+pub fn items_are_listed_by_their_state(store: &dyn Store) {
+    let job = job_of(store, 300);
+    let mut claims = claim(store, &job, 290, 1).into_iter();
+    let dead_ones = claims.by_ref().take(2).map(|leased| dead(leased, 2));
+    store.record(&dead_ones.collect::<Vec<_>>()).unwrap();
+    let completed = claims.by_ref().take(280).map(|leased| completed(leased, 2));
+    store.record(&completed.collect::<Vec<_>>()).unwrap();
+    let failed = claims.next().unwrap().step(AgentFailed { error: "exit 7".into() }, at(2)).seal();
+    record(store, failed);
+    let expected = [
+        (StatusKind::Pending, 291..=300),
+        (StatusKind::InProgress, 284..=290),
+        (StatusKind::Completed, 3..=282),
+        (StatusKind::Failed, 283..=283),
+        (StatusKind::DeadLettered, 1..=2),
+    ];
+    for (kind, seqs) in expected {
+        let (mut seen, mut after) = (Vec::new(), 0);
+        loop {
+            let query = ItemQuery { status: Some(kind), after, limit: 7 };
+            let page = store.items(job.id, &query).unwrap();
+            assert!(page.iter().all(|row| row.record.status.kind() == kind));
+            let Some(last) = page.last() else { break };
+            after = last.seq;
+            seen.extend(page.iter().map(|row| row.seq));
+        }
+        assert_eq!(seen, seqs.collect::<Vec<_>>(), "{kind}");
+    }
 }
 
 fn listed(store: &dyn Store, job: &crate::Job) -> Vec<(u64, String)> {

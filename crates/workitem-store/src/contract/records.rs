@@ -1,10 +1,11 @@
 //! Writing what happened.
 
 use std::io::{Read, Write};
+use std::time::Duration;
 
 use chrono::TimeDelta;
 use workitem_types::{WorkItemRecord, WorkItemStatus};
-use workitem_typestate::{AgentFailed, Interrupt, Retry};
+use workitem_typestate::{AgentFailed, AgentStart, Interrupt, Retry};
 
 use super::{
     assert_sound, at, claim, claim_one, completed, counts, dead, job_of, leave, record, retried, tally,
@@ -44,6 +45,54 @@ pub fn a_commit_gives_the_next_state(store: &dyn Store) {
     let pending = store.commit(failed.step(Retry, at(3))).unwrap();
     assert_eq!((pending.item().failures(), pending.token().version()), (1, 3));
     assert_eq!(tally(store, &job), (1, 0, 0, 0, 0));
+    assert_sound(store, &job);
+}
+
+pub fn an_item_is_begun_by_a_step_too(store: &dyn Store) {
+    let job = job_of(store, 3);
+    let second = claim(store, &job, 2, 1).pop().unwrap();
+    let pending = store.commit(second.step(Interrupt, at(2))).unwrap();
+    let start = AgentStart { agent_id: "agent-2".into() };
+    let running = store.commit(pending.step(start, at(3))).unwrap();
+    assert_eq!((running.token().version(), running.item().attempts()), (3, 2));
+    store.renew(job.id, "agent-2", Duration::from_mins(1), at(3)).unwrap();
+    let row = store.item(&job, &"2".into()).unwrap();
+    let status = WorkItemStatus::InProgress { agent_id: "agent-2".into(), started_at: at(3) };
+    assert_eq!((row.version, row.record.attempts, row.record.status), (3, 2, status));
+    assert_eq!(tally(store, &job), (1, 2, 0, 0, 0));
+    let rest: Vec<u64> = claim(store, &job, 3, 4).iter().map(|leased| leased.token().seq()).collect();
+    assert_eq!(rest, [3], "it is not handed out as well");
+    assert_sound(store, &job);
+    leave(store, &job);
+    let abandoned = store.abandoned(job.id, 9, at(5)).unwrap();
+    assert_eq!(
+        abandoned.len(),
+        if store.is_shared() { 2 } else { 3 },
+        "it is its agent's, and that is there"
+    );
+    store.renew(job.id, "agent-2", Duration::ZERO, at(5)).unwrap();
+    let recovered = crate::recover(store, job.id, 10, &|_| true, at(6)).unwrap();
+    assert_eq!(recovered.interrupted, 3);
+    assert_eq!(store.item(&job, &"2".into()).unwrap().crashes, 0, "nobody was told that it was spawned");
+    assert_eq!(record(store, completed(running, 7)), Outcome::Fenced);
+    // Both at once: it is put back and begun again.
+    let again = claim_one(store, &job, 8).step(Interrupt, at(8));
+    let again = store.commit(again.then(AgentStart { agent_id: "agent-1".into() }, at(8))).unwrap();
+    assert_eq!(record(store, completed(again, 9)), Outcome::Recorded);
+    assert_eq!(tally(store, &job), (2, 0, 1, 0, 0));
+    assert_sound(store, &job);
+}
+
+pub fn what_was_claimed_meanwhile_is_not_begun_by_a_step(store: &dyn Store) {
+    let job = job_of(store, 2);
+    let pending = store.commit(claim_one(store, &job, 1).step(Interrupt, at(2))).unwrap();
+    let claimed = claim(store, &job, 2, 3);
+    let start = AgentStart { agent_id: "late".into() };
+    let refused = store.commit(pending.step(start, at(4)));
+    assert!(matches!(refused, Err(StoreError::Fenced { id }) if id.as_str() == "1"));
+    let steps: Vec<_> = claimed.into_iter().map(|leased| completed(leased, 5)).collect();
+    assert_eq!(store.record(&steps).unwrap(), [Outcome::Recorded; 2]);
+    assert_eq!(tally(store, &job), (0, 0, 2, 0, 0));
     assert_sound(store, &job);
 }
 
