@@ -336,9 +336,6 @@ impl Store for MemoryStore {
     }
 
     fn claim(&self, request: &ClaimRequest<'_>) -> Result<Claims, StoreError> {
-        if let Some(fleet) = &self.0.fleet {
-            fleet.prolong(request.job, request.agent, request.lease);
-        }
         let mut jobs = self.jobs();
         let data = jobs.get(request.job)?;
         let claimable = |item: &&Item| data.job.is_sealed() && item.row.record.status.needs_processing();
@@ -359,6 +356,9 @@ impl Store for MemoryStore {
             let item = data.item_mut(seq).expect("the item was just listed");
             item.spawned = nth < request.spawning;
             claims.push(Claim { leased: step.durable(), payload });
+        }
+        if let Some(fleet) = self.0.fleet.as_ref().filter(|_| !claims.is_empty()) {
+            fleet.prolong(request.job, request.agent, request.lease);
         }
         Ok(Claims { claims, next_due })
     }

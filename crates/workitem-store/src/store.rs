@@ -135,7 +135,7 @@ pub trait Store: Blobs + Upkeep {
     fn set_control(&self, job: JobId, control: Control) -> Result<(), StoreError>;
 
     /// Hands out due items of a sealed job: Pending → `InProgress`, earliest due first, then in input order. Shared stores
-    /// begin the agent's lease, or prolong it, in the same transaction.
+    /// begin the agent's lease, or prolong it, in the same transaction, if anything was handed out.
     ///
     /// # Errors
     ///

@@ -7,6 +7,7 @@ mod output;
 mod rights;
 mod sharing;
 mod tls;
+mod twins;
 
 use common::throwaway;
 

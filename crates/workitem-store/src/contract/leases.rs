@@ -63,6 +63,8 @@ pub fn a_claim_prolongs_the_lease_and_never_shortens_it(store: &dyn Store) {
     assert_eq!(abandoned(store, &job), all(&[1, 2]));
     leave(store, &job);
     assert_eq!(abandoned(store, &job), [1, 2]);
+    assert!(claim(store, &job, 0, 1).is_empty());
+    assert_eq!(abandoned(store, &job), [1, 2], "who gets nothing is not there for that");
     // Whoever claims is there, with all that it had.
     let _more = claim_one(store, &job, 1);
     assert_eq!(abandoned(store, &job), all(&[1, 2, 3]));
