@@ -25,6 +25,8 @@ const LOOK: Duration = Duration::from_millis(200);
 const OBEY: Duration = Duration::from_millis(100);
 /// How often to look for either if the store calls when there is something to see: a call can be lost.
 const CALLED: Duration = Duration::from_secs(5);
+/// How soon to look again for what others are just claiming: they are about to commit.
+const PASS: Duration = Duration::from_millis(2);
 
 /// So many claims in a row have found nothing, though there should be something: it was not added in between.
 const IN_VAIN: u32 = 3;
@@ -64,6 +66,8 @@ pub struct Driver<'a, W> {
     next_due: Option<DateTime<Utc>>,
     /// Whether items were asked for and none was due.
     nothing_due: bool,
+    /// Whether items were asked for and all that is due was passed over, because others are just claiming it.
+    passed_over: bool,
     /// Claims in a row that found nothing, neither due nor put off, while nothing was at work here either.
     in_vain: u32,
     /// Whether the store calls when there is something to see.
@@ -98,6 +102,7 @@ impl<'a, W: World> Driver<'a, W> {
             waiting,
             next_due: None,
             nothing_due: false,
+            passed_over: false,
             in_vain: 0,
             is_called: false,
             started: now,
@@ -205,6 +210,7 @@ impl<'a, W: World> Driver<'a, W> {
         if limit == 0 {
             return Ok(());
         }
+        let due = self.due(now);
         let claimed = self.run.store.claim(&ClaimRequest {
             job: self.run.job,
             agent: self.run.name,
@@ -212,10 +218,12 @@ impl<'a, W: World> Driver<'a, W> {
             spawning: slots.saturating_sub(self.outstanding),
             lease: self.run.options.lease,
             now: self.world.now(),
-            due: self.due(now),
+            due,
         })?;
         trace!(claims = claimed.claims.len(), limit, next_due = ?claimed.next_due, "claimed");
-        (self.next_due, self.nothing_due) = (claimed.next_due, claimed.claims.is_empty());
+        self.next_due = claimed.next_due;
+        self.passed_over = claimed.claims.is_empty() && claimed.next_due.is_some_and(|next| next <= due);
+        self.nothing_due = claimed.claims.is_empty() && !self.passed_over;
         let is_vain = self.nothing_due && self.next_due.is_none() && self.outstanding == 0;
         self.in_vain = if is_vain { self.in_vain + 1 } else { 0 };
         if let Some(starts) = &mut self.starts {
@@ -253,7 +261,8 @@ impl<'a, W: World> Driver<'a, W> {
             let (now, look) = (self.world.instant(), self.every(LOOK));
             let due = self.next_due.map_or(look, |next| (next - self.due(now)).to_std().unwrap_or_default());
             let rate = self.starts.as_ref().map_or(Duration::ZERO, |starts| starts.wait(now));
-            patience = patience.min(look).min(due.max(rate));
+            let others = if self.passed_over { PASS } else { Duration::ZERO };
+            patience = patience.min(look).min(due.max(rate).max(others));
         }
         patience
     }

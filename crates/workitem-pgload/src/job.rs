@@ -94,6 +94,8 @@ pub fn audit(url: &str, name: &str, completed: usize) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use workitem_pgtest::Server;
 
     use super::*;
@@ -119,6 +121,30 @@ mod tests {
         });
         assert_eq!(sent.sum::<u64>(), 1_000);
         audit(url, "bare", 1_000).unwrap();
+    }
+
+    #[test]
+    fn what_somebody_is_just_claiming_is_waited_for() {
+        let server = Server::start(&[]).unwrap();
+        submit(server.url(), "job", 10).unwrap();
+        let mut other = plan::connect(server.url()).unwrap();
+        let mut claiming = other.transaction().unwrap();
+        claiming.execute("SELECT 1 FROM due FOR UPDATE", &[]).unwrap();
+        std::thread::scope(|scope| {
+            let worker = scope.spawn(|| {
+                let store = Arc::new(PostgresStore::open(server.url()).unwrap());
+                let job = store.job("job").unwrap();
+                let options = Options { while_due: true, ..Options::default() };
+                let agent = FnAgent::new(|_: &Task<'_>| Ok::<_, String>(String::new()));
+                let mut orchestrator = Orchestrator::join(store, job).unwrap();
+                orchestrator.run(&agent, &options, &Stop::new().unwrap(), &mut ()).unwrap()
+            });
+            // Long enough to be there and to have asked.
+            std::thread::sleep(Duration::from_millis(300));
+            assert!(!worker.is_finished(), "there is something to do for it");
+            claiming.rollback().unwrap();
+            assert_eq!(worker.join().unwrap().completed, 10);
+        });
     }
 
     #[test]
