@@ -5,8 +5,8 @@ use std::thread::scope;
 use std::time::Duration;
 
 use workitem_postgres::PostgresStore;
-use workitem_store::{Outcome, Recovered, Store, recover};
-use workitem_typestate::{AgentFailed, Interrupt, MoveToDeadLetter};
+use workitem_store::{Leased, Outcome, Recovered, Store, recover};
+use workitem_typestate::{AgentFailed, InProgress, Interrupt, MoveToDeadLetter};
 
 use super::common::{assert_sound, at, claim, completed, job_of, throwaway};
 
@@ -159,4 +159,37 @@ fn what_another_process_puts_back_is_found_again() {
     let rest: BTreeSet<u64> =
         claim(&*store, &job, "one", 30).iter().map(|leased| leased.token().seq()).collect();
     assert_eq!(rest, (1..=10).chain(21..=30).collect());
+}
+
+#[test]
+fn claims_that_hold_nothing_are_removed_when_their_worker_says_something_or_is_gone() {
+    let store = throwaway();
+    let job = job_of(&*store, 600);
+    let rows = |worker: &str| -> Vec<i64> {
+        let claims = "SELECT seq FROM claims WHERE worker = $1 ORDER BY seq";
+        let rows = store.admin().query(claims, &[&worker.as_bytes()]).unwrap();
+        rows.iter().map(|row| row.get(0)).collect()
+    };
+    let record = |leased: Vec<Leased<InProgress>>| {
+        let steps: Vec<_> = leased.into_iter().map(completed).collect();
+        assert!(store.record(&steps).unwrap().iter().all(|outcome| *outcome == Outcome::Recorded));
+    };
+    let mut here = claim(&*store, &job, "here", 300);
+    let mut gone = claim(&*store, &job, "gone", 200);
+    assert_eq!((rows("here"), rows("gone")), (vec![1, 129, 257], vec![301, 385]));
+    // All but one item of the second range.
+    let left = here.remove(199);
+    record(here);
+    record(gone.drain(..84).collect());
+    store.renew(job.id, "here", Duration::from_mins(1), at(3)).unwrap();
+    assert_eq!((rows("here"), rows("gone")), (vec![129], vec![301, 385]));
+    store.renew(job.id, "gone", Duration::from_millis(1), at(3)).unwrap();
+    assert_eq!(rows("gone"), [385]);
+    std::thread::sleep(Duration::from_millis(20));
+    assert_eq!(recover(&*store, job.id, 10, &|_| true, at(4)).unwrap().interrupted, 116);
+    assert_eq!((rows("here"), rows("gone")), (vec![129], vec![]));
+    record(vec![left]);
+    store.renew(job.id, "here", Duration::ZERO, at(5)).unwrap();
+    assert_eq!(rows("here"), Vec::<i64>::new());
+    assert_sound(&*store, &job);
 }
