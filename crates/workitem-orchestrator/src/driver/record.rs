@@ -16,6 +16,9 @@ use crate::world::{Finished, World};
 
 /// How long outcomes may wait for others to be recorded with, while no slot waits.
 const GROUP: Duration = Duration::from_millis(5);
+/// How long to sleep before the first look for more of them, and each time twice as long as before: items that cost nothing
+/// are all over soon, and for others few looks are enough.
+const NAP: Duration = Duration::from_micros(150);
 /// Most outcomes recorded at a time.
 const GROUP_SIZE: usize = 4_096;
 /// When an item that is tried again without backoff is due: after what was never tried, and whatever the
@@ -34,12 +37,13 @@ impl<W: World> Driver<'_, W> {
     pub(super) fn collect(&mut self, done: &mut Vec<Done>, patience: Duration) -> Result<(), Fault> {
         let mut broken = Ok(());
         let Some(first) = self.world.wait(patience) else { return broken };
+        let (mut next, mut nap) = (Some(first), NAP);
         let grouped_at = self.world.instant() + GROUP;
-        let mut next = Some(first);
         loop {
+            let now = self.world.instant();
             while let Some(finished) = next.take().or_else(|| self.world.ready()) {
                 self.outstanding -= 1;
-                self.pace.ended(self.world.instant(), finished.took);
+                self.pace.ended(now, finished.took);
                 let (finished, kept) = self.step_of(finished);
                 done.push(finished);
                 if let Err(error) = kept {
@@ -47,11 +51,12 @@ impl<W: World> Driver<'_, W> {
                 }
             }
             let queued = self.outstanding > self.run.options.parallelism.get();
-            if !queued || done.len() >= GROUP_SIZE || self.world.instant() >= grouped_at {
+            if !queued || done.len() >= GROUP_SIZE || now >= grouped_at {
                 return broken;
             }
-            // Asleep and not listening: to be woken for every outcome costs more than to look twice.
-            self.world.sleep(GROUP / 2);
+            // Asleep and not listening: to be woken for every outcome costs more than to look a few times.
+            self.world.sleep(nap.min(grouped_at - now));
+            nap *= 2;
         }
     }
 
