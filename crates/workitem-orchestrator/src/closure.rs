@@ -119,7 +119,7 @@ impl From<Box<AgentResult>> for Returned {
 }
 
 fn completed(task: &Task<'_>, returned: Returned) -> Result<(How, AttemptOutput), StoreError> {
-    let success = || Box::new(AgentResult::success(task.item.to_string(), None, task.started.elapsed()));
+    let success = || Box::new(AgentResult::success(task.item.as_str().into(), None, task.started.elapsed()));
     Ok(match returned {
         Returned::Nothing => (How::Completed(success()), AttemptOutput::default()),
         Returned::Output(bytes) => {
