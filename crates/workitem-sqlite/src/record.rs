@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use rusqlite::{CachedStatement, OptionalExtension, Transaction, params};
-use workitem_store::{AnyStep, JobCounts, JobId, Outcome, engine};
+use workitem_store::engine::{self, NewEvent};
+use workitem_store::{AnyStep, JobCounts, JobId, Outcome};
 use workitem_types::ItemId;
 
 use crate::codes::{event_code, status_code};
@@ -60,11 +61,11 @@ impl<'t> Recorder<'t> {
             let known = self.is_recorded(step)?;
             return Ok(if known { Outcome::Recorded } else { Outcome::Fenced });
         };
-        for row in engine::history_rows(step) {
-            let cause = row.cause.map(|cause| serde_json::to_string(&cause).expect("a cause is JSON"));
-            let (event, payload) = (event_code(row.event.kind()), event_payload(&row.event));
-            let at = micros(row.at);
-            self.event.execute(params![token.job().0, row.seq, row.version, event, payload, at, cause])?;
+        for NewEvent { version, event, cause } in engine::new_events(step) {
+            let cause = cause.map(|cause| serde_json::to_string(&cause).expect("a cause is JSON"));
+            let (at, event) = (micros(event.at()), event.event());
+            let (kind, payload) = (event_code(event.kind()), event_payload(event));
+            self.event.execute(params![token.job().0, token.seq(), version, kind, payload, at, cause])?;
         }
         self.keep_output(step)?;
         let counts = self.counts_of(token.job())?;

@@ -7,11 +7,12 @@ use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
 use workitem_types::{ItemId, StatusKind, WorkItemRecord};
-use workitem_typestate::{AgentStart, AnyWorkItem, InProgress, WorkItem, WrongState};
+use workitem_typestate::{AgentStart, AnyWorkItem, InProgress, StepEvent, WorkItem, WrongState};
 
 pub use crate::finding::{left_behind, size, span};
 use crate::{
-    Abandoned, AnyStep, HistoryRow, ItemRow, JobCounts, JobId, Leased, LeasedStep, StoreError, whole_micros,
+    Abandoned, AnyStep, Cause, HistoryRow, ItemRow, JobCounts, JobId, Leased, LeasedStep, StoreError,
+    whole_micros,
 };
 
 /// The step that claims a pending row for `agent`, to be written before the claim is given out.
@@ -85,16 +86,34 @@ impl CountChange {
     }
 }
 
-/// What a step adds to the history. Its cause belongs to the first event.
+/// An event of a step, and what the history says of it beside.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEvent<'s> {
+    /// The item's version after the event.
+    pub version: u64,
+    /// What happened, and when.
+    pub event: &'s StepEvent,
+    /// Why.
+    pub cause: Option<Cause>,
+}
+
+/// What a step adds to the history, to be written. Its cause belongs to the first event.
+pub fn new_events(step: &AnyStep) -> impl Iterator<Item = NewEvent<'_>> {
+    let first = step.token().version() + 1;
+    let new =
+        move |(version, event)| NewEvent { version, event, cause: step.cause().filter(|_| version == first) };
+    (first..).zip(step.events()).map(new)
+}
+
+/// What a step adds to the history, as it is read back.
 pub fn history_rows(step: &AnyStep) -> impl Iterator<Item = HistoryRow> {
-    let token = step.token();
-    let first = token.version() + 1;
-    (first..).zip(step.events()).map(move |(version, event)| HistoryRow {
-        seq: token.seq(),
+    let seq = step.token().seq();
+    new_events(step).map(move |NewEvent { version, event, cause }| HistoryRow {
+        seq,
         version,
         event: event.event().clone(),
         at: event.at(),
-        cause: step.cause().filter(|_| version == first),
+        cause,
     })
 }
 
