@@ -22,9 +22,10 @@ fn what_was_claimed_ahead_is_not_started_any_more_once_a_run_drains() {
         let job = bench.job(3_000);
         let (started, held) = (AtomicUsize::new(0), AtomicUsize::new(0));
         let agent = FnAgent::new(|_: &Task<'_>| {
-            started.fetch_add(1, Ordering::Relaxed);
-            // By now so much is claimed ahead that there is something to be put back.
-            let ahead = bench.store().counts(job.id).unwrap().by_status.in_progress;
+            let started = started.fetch_add(1, Ordering::Relaxed) + 1;
+            // By now so much is claimed ahead that there is something to be put back. What is over need not be recorded yet.
+            let counts = bench.store().counts(job.id).unwrap().by_status;
+            let ahead = counts.in_progress + counts.completed - started;
             if ahead > 5 && held.swap(ahead, Ordering::Relaxed) == 0 {
                 bench.stop.drain();
             }
@@ -34,7 +35,7 @@ fn what_was_claimed_ahead_is_not_started_any_more_once_a_run_drains() {
         let summary = bench.run(&job, &agent, &slots(1));
         assert_eq!(summary.stopping, Stopping::Drain);
         assert_eq!(summary.completed, started.into_inner(), "what is put back was not started");
-        assert!(summary.interrupted >= held.into_inner() - 1, "{summary:?}");
+        assert!(summary.interrupted >= held.into_inner(), "{summary:?}");
         bench.assert_sound(&job);
     });
 }
