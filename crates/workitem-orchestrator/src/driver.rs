@@ -125,7 +125,7 @@ impl<'a, W: World> Driver<'a, W> {
     /// Runs until nothing is left to do, or nothing more may be done.
     pub fn drive(mut self, observer: &mut dyn Observer) -> Result<Summary, RunError> {
         let calls = self.listen()?;
-        let mut done = Vec::new();
+        let mut done = Done::default();
         self.obey(observer)?;
         let driven = loop {
             match self.turn(&mut done, observer) {
@@ -159,7 +159,7 @@ impl<'a, W: World> Driver<'a, W> {
     }
 
     /// One turn of the loop; `false` when the run is over. On an error, `done` holds what is not recorded.
-    fn turn(&mut self, done: &mut Vec<Done>, observer: &mut dyn Observer) -> Result<bool, RunError> {
+    fn turn(&mut self, done: &mut Done, observer: &mut dyn Observer) -> Result<bool, RunError> {
         let stopping = self.run.stop.stopping() > Stopping::No;
         if !stopping && self.control == Control::Run {
             self.claim()?;

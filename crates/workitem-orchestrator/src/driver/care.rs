@@ -89,14 +89,13 @@ impl<W: World> Driver<'_, W> {
 
     /// The store has failed: ends all agents and tries once more to record what is over. What cannot be
     /// recorded is still in progress on disk, where recovery finds it.
-    pub(super) fn give_up(&mut self, mut done: Vec<Done>, observer: &mut dyn Observer) {
+    pub(super) fn give_up(&mut self, mut done: Done, observer: &mut dyn Observer) {
         self.run.stop.kill();
         while self.outstanding > 0 {
             let Some(finished) = self.world.outlast() else { break };
-            self.outstanding -= 1;
-            done.push(self.step_of(finished).0);
+            // The first error is the one to tell; these only say that it has not passed.
+            let _ = self.take(finished, &mut done);
         }
-        // The first error is the one to tell; these only say that it has not passed.
         let _ = self.record(&mut done, observer);
         let _ = self.leave();
     }

@@ -25,16 +25,17 @@ const GROUP_SIZE: usize = 4_096;
 /// clock does meanwhile.
 const AT_ONCE: DateTime<Utc> = DateTime::<Utc>::from_timestamp_micros(1).expect("it is a time");
 
-/// A step to be recorded, and what is told about it afterwards.
+/// Steps to be recorded, and of each attempt how long it took, which is told afterwards.
+#[derive(Default)]
 pub struct Done {
-    step: AnyStep,
-    took: Duration,
+    steps: Vec<AnyStep>,
+    took: Vec<Duration>,
 }
 
 impl<W: World> Driver<'_, W> {
     /// Waits for the first outcome, and a moment for more as long as every slot has something to do.
     /// An error is that of an attempt that could not be made or kept; its item is put back.
-    pub(super) fn collect(&mut self, done: &mut Vec<Done>, patience: Duration) -> Result<(), Fault> {
+    pub(super) fn collect(&mut self, done: &mut Done, patience: Duration) -> Result<(), Fault> {
         let mut broken = Ok(());
         let Some(first) = self.world.wait(patience) else { return broken };
         let (mut next, mut nap) = (Some(first), NAP);
@@ -42,16 +43,13 @@ impl<W: World> Driver<'_, W> {
         loop {
             let now = self.world.instant();
             while let Some(finished) = next.take().or_else(|| self.world.ready()) {
-                self.outstanding -= 1;
                 self.pace.ended(now, finished.took);
-                let (finished, kept) = self.step_of(finished);
-                done.push(finished);
-                if let Err(error) = kept {
+                if let Err(error) = self.take(finished, done) {
                     broken = Err(error);
                 }
             }
             let queued = self.outstanding > self.run.options.parallelism.get();
-            if !queued || done.len() >= GROUP_SIZE || now >= grouped_at {
+            if !queued || done.steps.len() >= GROUP_SIZE || now >= grouped_at {
                 return broken;
             }
             // Asleep and not listening: to be woken for every outcome costs more than to look a few times.
@@ -61,8 +59,9 @@ impl<W: World> Driver<'_, W> {
     }
 
     /// What an attempt does to its item: the only place where a run changes one.
-    pub(super) fn step_of(&mut self, finished: Finished) -> (Done, Result<(), Fault>) {
+    pub(super) fn take(&mut self, finished: Finished, done: &mut Done) -> Result<(), Fault> {
         let Finished { leased, ended, at, took } = finished;
+        self.outstanding -= 1;
         let (ended, kept) = match ended {
             Ok(ended) => (Some(ended), Ok(())),
             Err(error) => (None, Err(error)),
@@ -91,38 +90,30 @@ impl<W: World> Driver<'_, W> {
                 }
             }
         };
-        (Done { step, took }, kept)
+        done.steps.push(step);
+        done.took.push(took);
+        kept
     }
 
     /// Records what is over, and reports it. On an error nothing was recorded and `done` stays full.
-    pub(super) fn record(
-        &mut self,
-        done: &mut Vec<Done>,
-        observer: &mut dyn Observer,
-    ) -> Result<(), StoreError> {
-        if done.is_empty() {
+    pub(super) fn record(&mut self, done: &mut Done, observer: &mut dyn Observer) -> Result<(), StoreError> {
+        if done.steps.is_empty() {
             return Ok(());
         }
-        let (steps, took): (Vec<AnyStep>, Vec<Duration>) =
-            done.drain(..).map(|done| (done.step, done.took)).unzip();
         let begun = self.world.instant();
-        let written = match self.run.store.record(&steps) {
-            Ok(written) => written,
-            Err(error) => {
-                done.extend(steps.into_iter().zip(took).map(|(step, took)| Done { step, took }));
-                return Err(error);
-            }
-        };
-        trace!(steps = steps.len(), took = ?self.since(begun), "recorded");
-        for ((step, took), written) in steps.iter().zip(took).zip(written) {
+        let written = self.run.store.record(&done.steps)?;
+        trace!(steps = done.steps.len(), took = ?self.since(begun), "recorded");
+        for ((step, took), written) in done.steps.iter().zip(&done.took).zip(written) {
             match written {
-                Written::Recorded => self.report(step, took, observer),
+                Written::Recorded => self.report(step, *took, observer),
                 Written::Fenced => {
                     warn!(item = %step.record().id, "taken over by somebody else; nothing was recorded");
                     observer.event(&Event::Fenced { item: &step.record().id, seq: step.token().seq() });
                 }
             }
         }
+        done.steps.clear();
+        done.took.clear();
         if self.rule.is_none() {
             self.rule = self.run.options.rules.fired(self.given_up, self.completed);
             if let Some(rule) = self.rule {
