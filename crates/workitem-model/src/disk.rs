@@ -133,7 +133,8 @@ impl Disk {
     /// If there is no pending item at this position.
     pub fn claim(&mut self, seq: u64, fault: Option<Fault>) -> Arc<Item> {
         let item = self.item(seq).expect("the item was listed");
-        let step = claim_step(NAME, JOB, &item.row, AGENT, NOW).expect("a pending row is an item").seal();
+        let step =
+            claim_step(NAME, JOB, item.row.clone(), AGENT, NOW).expect("a pending row is an item").seal();
         self.write(&step, true, fault);
         Arc::clone(self.item(seq).expect("the item was just written"))
     }

@@ -30,8 +30,7 @@ const TAKE: &str = "
     WHERE d.ctid = place.ctid";
 const SHORTEN: &str = "UPDATE due SET seq = $4 WHERE job = $1 AND run_at = $2 AND seq = $3";
 const ITEMS: &str = "
-    SELECT i.seq, i.id, n.version, 0::smallint, coalesce(s.attempts, 0), coalesce(s.failures, 0), NULL::bytea,
-        NULL::bigint, NULL::bytea, coalesce(s.crashes, 0), coalesce(s.run_at, 0), i.origin, i.payload
+    SELECT i.seq, i.id, n.version, coalesce(s.attempts, 0), coalesce(s.failures, 0), i.payload
     FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS n (first, last, version)
     CROSS JOIN LATERAL
         (SELECT * FROM items WHERE job = $1 AND seq BETWEEN n.first AND n.last ORDER BY seq OFFSET 0) AS i
@@ -58,7 +57,7 @@ const STATES: &str = "
     FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bigint[], $5::smallint[], $6::bigint[], $7::bigint[],
         $8::bytea[], $9::bigint[], $10::bigint[], $11::bigint[])
         AS n (job, seq, was, version, state, attempts, failures, text, at, crashes, run_at)
-    ON CONFLICT DO NOTHING RETURNING seq, job";
+    ON CONFLICT DO NOTHING";
 const EVENTS: &str = "
     INSERT INTO history (job, seq, version, event, payload, at, cause)
     SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bytea[], $6::bigint[], $7::text[])";
@@ -203,7 +202,7 @@ impl Sender {
         let mut seqs = Vec::with_capacity(limit);
         if !ranges.is_empty() {
             for row in self.client.query(&self.items, &[&self.job, &first, &last, &zero])? {
-                let (seq, payload): (i64, &str) = (row.try_get(0)?, row.try_get(12)?);
+                let (seq, payload): (i64, &str) = (row.try_get(0)?, row.try_get(5)?);
                 ensure!(!payload.is_empty(), "item {seq} has no input");
                 self.held.push_back(Held { seq, id: row.try_get(1)? });
                 seqs.push(seq);
@@ -277,11 +276,11 @@ impl Sender {
         let (same, zero) = (|number: i64| vec![number; items], vec![0_i64; items]);
         let (job, two, one, nothing) = (same(self.job), same(2), same(1), vec![None::<i64>; items]);
         let (texts, completed) = (vec![None::<&[u8]>; items], vec![2_i16; items]);
-        let written = self.client.query(
+        let written = self.client.execute(
             &self.states,
             &[&job, &seqs, &zero, &two, &completed, &one, &zero, &texts, &nothing, &zero, &zero],
         )?;
-        ensure!(written.len() == items, "{} of {items} items were written", written.len());
+        ensure!(written == u64::try_from(items)?, "{written} of {items} items were written");
         let payloads: Vec<Option<&[u8]>> = results.iter().map(|text| Some(text.as_bytes())).collect();
         self.events(&seqs, 2, 1, &payloads, micros())?;
         let count = i64::try_from(items)?;

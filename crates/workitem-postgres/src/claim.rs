@@ -1,7 +1,6 @@
 //! Handing items out.
 
 use chrono::{DateTime, Utc};
-use postgres::Row;
 use workitem_store::{AnyStep, Claim, ClaimRequest, Claims, ItemRow, JobId, Payload, engine, whole_micros};
 
 use crate::due::{self, Range};
@@ -11,15 +10,12 @@ use crate::jobs::sealed;
 use crate::lease::prolong;
 use crate::log::Log;
 use crate::pool::Tx;
-use crate::rows::{self, AFTER_ITEM, Fields, bound, micros};
+use crate::rows::{self, Fields, PENDING, bound, micros};
 
 const NEXT: &str = "SELECT run_at FROM due WHERE job = $1 AND (run_at, seq) > ($2, $3)
      ORDER BY run_at, seq LIMIT 1";
-/// The items of ranges, as [`rows::item`] reads them, and their inputs. What was never attempted has no state to be looked
-/// for.
+/// The items of ranges. What was never attempted has no state to be looked for.
 const ITEMS: &str = "
-    SELECT i.seq, i.id, n.version, 0::smallint, coalesce(s.attempts, 0), coalesce(s.failures, 0), NULL::bytea,
-        NULL::bigint, NULL::bytea, coalesce(s.crashes, 0), coalesce(s.run_at, 0), i.origin, i.payload
     FROM unnest($2::bigint[], $3::bigint[], $4::bigint[]) AS n (first, last, version)
     CROSS JOIN LATERAL
         (SELECT * FROM items WHERE job = $1 AND seq BETWEEN n.first AND n.last ORDER BY seq OFFSET 0) AS i
@@ -53,7 +49,7 @@ pub fn claim(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<C
     if !ranges.is_empty() {
         let now = whole_micros(request.now);
         for (row, payload) in items(tx, job, &ranges)? {
-            steps.push(engine::claim_step(tx.store, job, &row, request.agent, now)?.seal());
+            steps.push(engine::claim_step(tx.store, job, row, request.agent, now)?.seal());
             payloads.push(payload);
         }
         // The lease begins with the claim or not at all, and before the counts, for which all others wait.
@@ -77,17 +73,13 @@ pub fn claim(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<C
 fn items(tx: &mut Tx<'_>, job: JobId, ranges: &[Range]) -> Result<Vec<(ItemRow, Payload)>, Failure> {
     let column = |of: fn(&Range) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
     let (firsts, lasts) = (column(|range| range.first), column(|range| range.last));
-    let rows = tx.query(ITEMS, &[&job.0, &firsts, &lasts, &column(|range| range.version)])?;
+    let query = format!("SELECT {PENDING} {ITEMS}");
+    let rows = tx.query(&query, &[&job.0, &firsts, &lasts, &column(|range| range.version)])?;
     let due: i64 = ranges.iter().map(Range::len).sum();
     if bound(rows.len()) != due {
         return Err(tx.damaged(format!("of {due} items that are due, {} are there and pending", rows.len())));
     }
-    let read = |row: &Row| {
-        let item = rows::item(row)?;
-        let payload = rows::payload(row, AFTER_ITEM, item.seq)?;
-        Ok((item, payload))
-    };
-    rows.iter().map(read).collect()
+    rows.iter().map(rows::pending).collect()
 }
 
 /// Ranges, and for each the last item that is spawned at once, if the first `spawning` of all are; 0 for none.

@@ -6,12 +6,14 @@ use std::error::Error as _;
 use postgres::error::{DbError, Severity, SqlState};
 use workitem_store::StoreError;
 
-/// An error inside a transaction: PostgreSQL's, a value that makes no sense, or one that already is the store's.
+/// An error inside a transaction: PostgreSQL's, a value that makes no sense, one that already is the store's, or none: what
+/// was hoped for was not so, and another way has to be gone.
 #[derive(Debug)]
 pub enum Failure {
     Sql(postgres::Error),
     Misfit(String),
     Store(StoreError),
+    Overtaken,
 }
 
 impl From<postgres::Error> for Failure {
@@ -31,8 +33,13 @@ impl Failure {
     pub fn has_lost_connection(&self) -> bool {
         match self {
             Self::Sql(error) => is_lost(error),
-            Self::Misfit(_) | Self::Store(_) => false,
+            Self::Misfit(_) | Self::Store(_) | Self::Overtaken => false,
         }
+    }
+
+    /// Whether another way may do: somebody else was quicker, or waited for this as this did for them.
+    pub fn is_overtaken(&self) -> bool {
+        matches!(self, Self::Overtaken) || self.is(&SqlState::T_R_DEADLOCK_DETECTED)
     }
 
     /// Whether the server says that this is the reason.
@@ -46,6 +53,7 @@ impl Failure {
             Self::Store(error) => error,
             Self::Misfit(why) => damaged(store, format!("{what}: {why}")),
             Self::Sql(error) => sql(store, what, error),
+            Self::Overtaken => refused(store, format!("{what}: somebody else was quicker")),
         }
     }
 }

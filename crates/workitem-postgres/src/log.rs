@@ -1,9 +1,10 @@
 //! What is written beside items when steps are recorded: history, output, and the counts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use workitem_store::engine::{CountChange, history_rows};
-use workitem_store::{AnyStep, HistoryRow, JobId};
+use workitem_store::engine::{CountChange, NewEvent, new_events};
+use workitem_store::{AnyStep, JobId};
 use workitem_types::ItemId;
 
 use crate::codes::event_code;
@@ -16,16 +17,26 @@ use crate::submit::parts;
 /// What is written beside the items themselves.
 #[derive(Default)]
 pub struct Log<'s> {
-    events: Vec<(i64, HistoryRow)>,
+    events: Vec<Entry<'s>>,
     output: Vec<&'s AnyStep>,
     counts: BTreeMap<JobId, Change>,
+}
+
+/// A row of the history.
+struct Entry<'s> {
+    job: i64,
+    seq: i64,
+    payload: Option<Cow<'s, [u8]>>,
+    new: NewEvent<'s>,
 }
 
 impl<'s> Log<'s> {
     /// A step that counts. `origin` is the letter the item was submitted anew for.
     pub fn add(&mut self, step: &'s AnyStep, origin: Option<&ItemId>) -> Result<(), Failure> {
         let token = step.token();
-        self.events.extend(history_rows(step).map(|row| (token.job().0, row)));
+        let (job, seq) = (token.job().0, number(token.seq())?);
+        let entry = |new: NewEvent<'s>| Entry { job, seq, payload: event_payload(new.event.event()), new };
+        self.events.extend(new_events(step).map(entry));
         if !step.output().is_empty() {
             self.output.push(step);
         }
@@ -43,19 +54,17 @@ impl<'s> Log<'s> {
     }
 }
 
-fn write_events(tx: &mut Tx<'_>, events: &[(i64, HistoryRow)]) -> Result<(), Failure> {
-    let payload = |(_, row): &(i64, HistoryRow)| event_payload(&row.event);
-    let events: Vec<_> = events.iter().map(|event| (event, payload(event))).collect();
-    for part in parts(&events, |(_, payload)| payload.as_ref().map_or(0, Vec::len)) {
-        let jobs: Vec<i64> = part.iter().map(|((job, _), _)| *job).collect();
-        let seqs: Vec<i64> = part.iter().map(|((_, row), _)| number(row.seq)).collect::<Result<_, _>>()?;
+fn write_events(tx: &mut Tx<'_>, events: &[Entry<'_>]) -> Result<(), Failure> {
+    for part in parts(events, |entry| entry.payload.as_ref().map_or(0, |payload| payload.len())) {
+        let jobs: Vec<i64> = part.iter().map(|entry| entry.job).collect();
+        let seqs: Vec<i64> = part.iter().map(|entry| entry.seq).collect();
         let versions: Vec<i64> =
-            part.iter().map(|((_, row), _)| number(row.version)).collect::<Result<_, _>>()?;
-        let kinds: Vec<i16> = part.iter().map(|((_, row), _)| event_code(row.event.kind())).collect();
-        let payloads: Vec<Option<&[u8]>> = part.iter().map(|(_, payload)| payload.as_deref()).collect();
-        let ats: Vec<i64> = part.iter().map(|((_, row), _)| micros(row.at)).collect();
+            part.iter().map(|entry| number(entry.new.version)).collect::<Result<_, _>>()?;
+        let kinds: Vec<i16> = part.iter().map(|entry| event_code(entry.new.event.event().kind())).collect();
+        let payloads: Vec<Option<&[u8]>> = part.iter().map(|entry| entry.payload.as_deref()).collect();
+        let ats: Vec<i64> = part.iter().map(|entry| micros(entry.new.event.at())).collect();
         let json = |cause| serde_json::to_string(&cause).expect("a cause is JSON");
-        let causes: Vec<Option<String>> = part.iter().map(|((_, row), _)| row.cause.map(json)).collect();
+        let causes: Vec<Option<String>> = part.iter().map(|entry| entry.new.cause.map(json)).collect();
         tx.execute(
             "INSERT INTO history (job, seq, version, event, payload, at, cause)
              SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::smallint[], $5::bytea[],

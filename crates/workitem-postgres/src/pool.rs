@@ -115,7 +115,12 @@ impl Pool {
         what: &str,
         write: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure>,
     ) -> Result<T, StoreError> {
-        self.transact(Kind::Write, write).map_err(|failure| failure.while_doing(self.name(), what))
+        self.attempt(write).map_err(|failure| failure.while_doing(self.name(), what))
+    }
+
+    /// The same, for who knows what to do if it fails.
+    pub fn attempt<T>(&self, write: impl FnOnce(&mut Tx<'_>) -> Result<T, Failure>) -> Result<T, Failure> {
+        self.transact(Kind::Write, write)
     }
 
     /// Runs `read` on one snapshot.

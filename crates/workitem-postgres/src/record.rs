@@ -14,7 +14,7 @@ use crate::error::Failure;
 use crate::log::Log;
 use crate::pool::Tx;
 use crate::rows::{self, AFTER_HISTORY, Fields, HISTORY, micros, number};
-use crate::states::{Update, Updates, insert, update};
+use crate::states::{Update, insert, update};
 
 /// An item: its job and its position there.
 pub type Place = (i64, u64);
@@ -26,65 +26,50 @@ struct Stored {
     run_at: i64,
 }
 
-/// Decides about each step as if they came one after the other, and writes those that count.
+/// Writes steps of which each is the only one of its item and starts from what is stored, as it mostly is: compared and
+/// written by one statement, without a lock before it. If that is not so of all, nothing is written.
 ///
-/// Mostly each is the only one of its item and ends what a claim has begun, so that is tried first: compared and written by
-/// one statement, without a lock before it. A version only grows, so what that leaves out is decided after it.
-pub fn record(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Failure> {
-    let (mut written, mut log) = (BTreeSet::new(), Log::default());
-    let origins = origins(tx, steps)?;
-    if let Some(updates) = one_each(steps) {
-        let (first, later): (Updates<'_>, Updates<'_>) =
-            updates.into_iter().partition(|(_, update)| update.was() == 0);
-        written = insert(tx, &first)?;
-        written.extend(update(tx, &later)?);
-        let done = first.into_iter().chain(later).filter(|(place, _)| written.contains(place));
-        set_down(tx, &done.collect())?;
+/// # Errors
+///
+/// [`Failure::Overtaken`]; then [`one_by_one`] decides.
+pub fn at_once(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Failure> {
+    let mut updates: Vec<Update<'_>> = steps.iter().map(Update).collect();
+    updates.sort_by_key(Update::place);
+    let is_last = |updates: &[Update<'_>]| updates[0].place() < updates[1].place();
+    let begins_anew = updates.iter().any(|update| update.0.from() == StatusKind::Pending);
+    if begins_anew || !updates.windows(2).all(is_last) {
+        return Err(Failure::Overtaken);
     }
-    let mut rest = Vec::new();
-    for step in steps {
-        let place = place(step.token());
-        if written.contains(&place) {
-            log.add(step, origins.get(&place))?;
-        } else {
-            rest.push(step);
+    let origins = origins(tx, &updates)?;
+    let mut log = Log::default();
+    for Update(step) in &updates {
+        log.add(step, origins.get(&place(step.token())))?;
+    }
+    let (first, later): (Vec<_>, Vec<_>) = updates.into_iter().partition(|update| update.was() == 0);
+    for (updates, write) in [(first, insert as Write), (later, update)] {
+        if write(tx, &updates)? != updates.len() {
+            return Err(Failure::Overtaken);
         }
+        set_down(tx, &updates)?;
     }
-    let mut decided = decide(tx, &rest, &origins, &mut log)?.into_iter();
     log.write(tx)?;
-    let outcome = |step: &AnyStep| {
-        if written.contains(&place(step.token())) { Some(Outcome::Recorded) } else { decided.next() }
-    };
-    Ok(steps.iter().filter_map(outcome).collect())
+    Ok(vec![Outcome::Recorded; steps.len()])
 }
 
-/// What becomes of the items of these steps, if each item has one and was in progress or has failed.
-fn one_each(steps: &[AnyStep]) -> Option<Updates<'_>> {
-    if steps.iter().any(|step| step.from() == StatusKind::Pending) {
-        return None;
-    }
-    let updates: Updates<'_> = steps.iter().map(|step| (place(step.token()), Update(step))).collect();
-    (updates.len() == steps.len()).then_some(updates)
-}
+type Write = fn(&mut Tx<'_>, &[Update<'_>]) -> Result<usize, Failure>;
 
-/// Decides about steps under a lock of their items.
-fn decide<'s>(
-    tx: &mut Tx<'_>,
-    steps: &[&'s AnyStep],
-    origins: &Origins,
-    log: &mut Log<'s>,
-) -> Result<Vec<Outcome>, Failure> {
-    if steps.is_empty() {
-        return Ok(Vec::new());
-    }
+/// Decides about each step as if they came one after the other, under a lock of their items, and writes those that count.
+pub fn one_by_one(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Failure> {
+    let all: Vec<Update<'_>> = steps.iter().map(Update).collect();
+    let origins = origins(tx, &all)?;
     let mut stored = lock(tx, steps)?;
     let mut known = known(tx, steps, &stored)?;
-    let mut updates = Updates::new();
+    let (mut updates, mut log) = (BTreeMap::new(), Log::default());
     let mut outcomes = Vec::with_capacity(steps.len());
     for step in steps {
         let place = place(step.token());
         if updates.contains_key(&place) {
-            write_locked(tx, &mem::take(&mut updates))?;
+            write_locked(tx, mem::take(&mut updates))?;
         }
         let outcome = match stored.get_mut(&place) {
             Some(item) if item.version == step.token().version() && is_there(tx, step, item)? => {
@@ -99,7 +84,8 @@ fn decide<'s>(
         };
         outcomes.push(outcome);
     }
-    write_locked(tx, &updates)?;
+    write_locked(tx, updates)?;
+    log.write(tx)?;
     Ok(outcomes)
 }
 
@@ -113,26 +99,26 @@ fn is_there(tx: &mut Tx<'_>, step: &AnyStep, item: &Stored) -> Result<bool, Fail
     due::take_out(tx, token.job(), item)
 }
 
-fn write_locked(tx: &mut Tx<'_>, updates: &Updates<'_>) -> Result<(), Failure> {
-    let written = update(tx, updates)?.len();
+fn write_locked(tx: &mut Tx<'_>, updates: BTreeMap<Place, Update<'_>>) -> Result<(), Failure> {
+    let updates: Vec<Update<'_>> = updates.into_values().collect();
+    let written = update(tx, &updates)?;
     if written != updates.len() {
         return Err(
             tx.damaged(format!("of {} items that were locked, {written} could be written", updates.len()))
         );
     }
-    set_down(tx, updates)
+    set_down(tx, &updates)
 }
 
 /// Has those claimed that were put back, and those held that a step has begun.
-fn set_down(tx: &mut Tx<'_>, updates: &Updates<'_>) -> Result<(), Failure> {
+fn set_down(tx: &mut Tx<'_>, updates: &[Update<'_>]) -> Result<(), Failure> {
     let mut pending: BTreeMap<JobId, Vec<Range>> = BTreeMap::new();
-    for ((job, seq), update) in updates {
-        let (job, range) =
-            (JobId(*job), Range::of(number(*seq)?, update.run_at(), number(update.version())?));
+    for update in updates.iter().filter(|update| update.is_stored_pending()) {
+        let token = update.0.token();
+        let range = Range::of(number(token.seq())?, update.run_at(), number(update.version())?);
         match update.begun() {
-            Some((worker, at)) => hold(tx, job, worker, micros(at), &[(range, 0)])?,
-            None if update.is_pending() => pending.entry(job).or_default().push(range),
-            None => {}
+            Some((worker, at)) => hold(tx, token.job(), worker, micros(at), &[(range, 0)])?,
+            None => pending.entry(token.job()).or_default().push(range),
         }
     }
     for (job, ranges) in pending {
@@ -149,9 +135,9 @@ pub fn place(token: Token) -> Place {
 type Origins = BTreeMap<Place, ItemId>;
 
 /// Those of all items between the first and the last one of each job: mostly there are none.
-fn origins(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Origins, Failure> {
+fn origins(tx: &mut Tx<'_>, updates: &[Update<'_>]) -> Result<Origins, Failure> {
     let mut spans: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
-    for (job, seq) in steps.iter().map(|step| place(step.token())) {
+    for (job, seq) in updates.iter().map(Update::place) {
         let (first, last) = spans.entry(job).or_insert((seq, seq));
         (*first, *last) = (seq.min(*first), seq.max(*last));
     }
@@ -175,7 +161,7 @@ fn origins(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Origins, Failure> {
 /// For each place one look into the index, and in the order of the places: this is how every batch is written here. As a
 /// join of two tables it would be the planner's to choose which of them to walk through, and a plan that was made when
 /// there were few items stays.
-fn lock(tx: &mut Tx<'_>, steps: &[&AnyStep]) -> Result<BTreeMap<Place, Stored>, Failure> {
+fn lock(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<BTreeMap<Place, Stored>, Failure> {
     let places: BTreeSet<Place> = steps.iter().map(|step| place(step.token())).collect();
     let jobs: Vec<i64> = places.iter().map(|(job, _)| *job).collect();
     let seqs: Vec<i64> = places.iter().map(|(_, seq)| number(*seq)).collect::<Result<_, _>>()?;
@@ -203,10 +189,10 @@ fn lock(tx: &mut Tx<'_>, steps: &[&AnyStep]) -> Result<BTreeMap<Place, Stored>, 
 /// The events that stand where steps from other versions than the stored ones want to write.
 fn known(
     tx: &mut Tx<'_>,
-    steps: &[&AnyStep],
+    steps: &[AnyStep],
     stored: &BTreeMap<Place, Stored>,
 ) -> Result<BTreeMap<(Place, u64), HistoryRow>, Failure> {
-    let is_stale = |step: &&&AnyStep| {
+    let is_stale = |step: &&AnyStep| {
         stored.get(&place(step.token())).is_some_and(|item| item.version != step.token().version())
     };
     let (mut jobs, mut seqs, mut versions) = (Vec::new(), Vec::new(), Vec::new());

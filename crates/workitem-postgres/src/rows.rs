@@ -1,5 +1,7 @@
 //! From rows to values and back. This is the only place outside the machine that makes a status by hand.
 
+use std::borrow::Cow;
+
 use chrono::{DateTime, Utc};
 use postgres::Row;
 use postgres::types::FromSql;
@@ -65,6 +67,24 @@ pub fn status_columns(status: &WorkItemStatus) -> (Option<&[u8]>, Option<i64>) {
     }
 }
 
+/// What [`pending`] reads, in its order.
+pub const PENDING: &str =
+    "i.seq, i.id, n.version, coalesce(s.attempts, 0), coalesce(s.failures, 0), i.payload";
+
+/// A pending item that is about to be claimed, and its input.
+pub fn pending(row: &Row) -> Result<(ItemRow, Payload), Failure> {
+    let fields = Fields::of("item", "items", row);
+    let record = WorkItemRecord {
+        id: fields.get::<String>(1)?.into(),
+        attempts: fields.number(3)?,
+        failures: fields.number(4)?,
+        status: WorkItemStatus::Pending,
+    };
+    let (seq, version) = (fields.number(0)?, fields.number(2)?);
+    let item = ItemRow { seq, record, version, crashes: 0, run_at: None, origin: None };
+    Ok((item, payload(row, 5, seq)?))
+}
+
 /// The item's input, which stands behind the columns of an item or alone.
 pub fn payload(row: &Row, column: usize, of: u64) -> Result<Payload, Failure> {
     let fields = Fields { what: "item", table: "items", number: i64::try_from(of).unwrap_or_default(), row };
@@ -95,11 +115,11 @@ pub fn history(row: &Row) -> Result<HistoryRow, Failure> {
 }
 
 /// The column `payload` of an event.
-pub fn event_payload(event: &WorkItemEvent) -> Option<Vec<u8>> {
+pub fn event_payload(event: &WorkItemEvent) -> Option<Cow<'_, [u8]>> {
     match event {
-        WorkItemEvent::AgentStart { agent_id } => Some(agent_id.clone().into()),
-        WorkItemEvent::AgentComplete { result } => Some(result_json(result).into()),
-        WorkItemEvent::AgentFailed { error } => Some(error.clone().into()),
+        WorkItemEvent::AgentStart { agent_id } => Some(agent_id.as_bytes().into()),
+        WorkItemEvent::AgentComplete { result } => Some(result_json(result).into_bytes().into()),
+        WorkItemEvent::AgentFailed { error } => Some(error.as_bytes().into()),
         WorkItemEvent::Interrupt | WorkItemEvent::Retry | WorkItemEvent::MoveToDeadLetter => None,
     }
 }

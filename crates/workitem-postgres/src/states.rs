@@ -1,7 +1,5 @@
 //! What has become of items, written by compare-and-swap on the version.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use chrono::{DateTime, Utc};
 use workitem_store::AnyStep;
 use workitem_types::{StatusKind, WorkItemStatus};
@@ -9,17 +7,18 @@ use workitem_types::{StatusKind, WorkItemStatus};
 use crate::codes::status_code;
 use crate::error::Failure;
 use crate::pool::Tx;
-use crate::record::Place;
-use crate::rows::{Fields, micros, number, status_columns};
-
-/// What becomes of items, in the order in which they are locked.
-pub type Updates<'s> = BTreeMap<Place, Update<'s>>;
+use crate::record::{Place, place};
+use crate::rows::{micros, number, status_columns};
 
 /// What becomes of an item: what a step says. What is in progress is stored as what it was before it began, and held by a
 /// claim; so both ends of a step are one version and one attempt less there.
 pub struct Update<'s>(pub &'s AnyStep);
 
 impl<'s> Update<'s> {
+    pub fn place(&self) -> Place {
+        place(self.0.token())
+    }
+
     /// The version that is stored before.
     pub fn was(&self) -> u64 {
         self.0.token().version() - u64::from(self.0.from() == StatusKind::InProgress)
@@ -41,8 +40,9 @@ impl<'s> Update<'s> {
         }
     }
 
-    pub fn is_pending(&self) -> bool {
-        self.0.record().status.kind() == StatusKind::Pending
+    /// Whether the item is stored as pending: it can be claimed, or is held.
+    pub fn is_stored_pending(&self) -> bool {
+        self.state() == status_code(StatusKind::Pending)
     }
 
     pub fn run_at(&self) -> i64 {
@@ -68,43 +68,40 @@ const WORKER: &str = "
     CASE WHEN n.state = 3 THEN (SELECT c.worker FROM claims c WHERE c.job = n.job
         AND c.seq BETWEEN n.seq - 127 AND n.seq AND c.until >= n.seq AND c.version = n.was LIMIT 1) END";
 
-/// Writes what becomes of items to which nothing has happened so far but that they were claimed; which those were.
-pub fn insert(tx: &mut Tx<'_>, items: &Updates<'_>) -> Result<BTreeSet<Place>, Failure> {
+/// Writes what becomes of items to which nothing has happened so far but that they were claimed; how many those were.
+/// They are written in their order, so that two batches wait for each other in one direction only.
+pub fn insert(tx: &mut Tx<'_>, items: &[Update<'_>]) -> Result<usize, Failure> {
     let insert = format!(
         "INSERT INTO states (job, seq, version, state, attempts, failures, text, at, crashes, run_at, worker)
          SELECT n.job, n.seq, n.version, n.state, n.attempts, n.failures, n.text, n.at, n.crashes, n.run_at, {WORKER}
-         FROM {ROWS} ON CONFLICT DO NOTHING RETURNING seq, job"
+         FROM {ROWS} ON CONFLICT DO NOTHING"
     );
     write(tx, &insert, items)
 }
 
-/// Writes what becomes of items that have the version from which it starts; which those were.
-pub fn update(tx: &mut Tx<'_>, items: &Updates<'_>) -> Result<BTreeSet<Place>, Failure> {
+/// Writes what becomes of items that have the version from which it starts; how many those were.
+pub fn update(tx: &mut Tx<'_>, items: &[Update<'_>]) -> Result<usize, Failure> {
     let update = format!(
         "UPDATE states s SET version = n.version, state = n.state, attempts = n.attempts, failures = n.failures,
              text = n.text, at = n.at, crashes = s.crashes + n.crashes, run_at = n.run_at, worker = {WORKER}
          FROM {ROWS} CROSS JOIN LATERAL
              (SELECT ctid FROM states WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
-         WHERE s.ctid = place.ctid RETURNING s.seq, s.job"
+         WHERE s.ctid = place.ctid"
     );
     write(tx, &update, items)
 }
 
-fn write(tx: &mut Tx<'_>, sql: &str, items: &Updates<'_>) -> Result<BTreeSet<Place>, Failure> {
+fn write(tx: &mut Tx<'_>, sql: &str, items: &[Update<'_>]) -> Result<usize, Failure> {
     if items.is_empty() {
-        return Ok(BTreeSet::new());
+        return Ok(0);
     }
     let column = |value: &dyn Fn(&Update<'_>) -> Result<i64, Failure>| -> Result<Vec<i64>, Failure> {
-        items.values().map(value).collect()
+        items.iter().map(value).collect()
     };
-    let (mut states, mut texts, mut ats) = (Vec::new(), Vec::new(), Vec::new());
-    for update in items.values() {
-        let (text, at) = status_columns(&update.0.record().status);
-        states.push(update.state());
-        texts.push(text);
-        ats.push(at);
-    }
-    let rows = tx.query(
+    let states: Vec<i16> = items.iter().map(Update::state).collect();
+    let (texts, ats): (Vec<_>, Vec<_>) =
+        items.iter().map(|update| status_columns(&update.0.record().status)).unzip();
+    let written = tx.execute(
         sql,
         &[
             &column(&|update| Ok(update.0.token().job().0))?,
@@ -120,9 +117,5 @@ fn write(tx: &mut Tx<'_>, sql: &str, items: &Updates<'_>) -> Result<BTreeSet<Pla
             &column(&|update| Ok(update.run_at()))?,
         ],
     )?;
-    let read = |row| {
-        let fields = Fields::of("item", "states", row);
-        Ok((fields.get(1)?, fields.number(0)?))
-    };
-    rows.iter().map(read).collect()
+    Ok(usize::try_from(written).unwrap_or(usize::MAX))
 }

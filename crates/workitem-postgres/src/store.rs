@@ -104,7 +104,12 @@ impl Store for PostgresStore {
         if steps.is_empty() {
             return Ok(Vec::new());
         }
-        let outcomes = self.write("recording", |tx| record::record(tx, steps))?;
+        let outcomes = match self.pool.attempt(|tx| record::at_once(tx, steps)) {
+            Err(failure) if failure.is_overtaken() => {
+                self.write("recording", |tx| record::one_by_one(tx, steps))?
+            }
+            recorded => recorded.map_err(|failure| failure.while_doing(self.pool.name(), "recording"))?,
+        };
         for step in steps.iter().filter(|step| step.record().status.kind() == StatusKind::Pending) {
             let token = step.token();
             self.heads.put_back(token.job(), (step.run_at().map_or(0, micros), bound(token.seq())));

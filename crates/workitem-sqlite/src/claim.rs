@@ -19,11 +19,11 @@ pub fn claim(tx: &Transaction<'_>, request: &ClaimRequest<'_>, store: &str) -> R
     }
     let mut recorder = Recorder::new(tx, store)?;
     for (nth, (row, json)) in due(tx, request)?.into_iter().enumerate() {
-        let step = engine::claim_step(store, request.job, &row, request.agent, now)?.seal();
+        let step = engine::claim_step(store, request.job, row, request.agent, now)?.seal();
         recorder.record(&step, nth < request.spawning)?;
         let payload = Payload::from_json(&json).map_err(|error| StoreError::Damaged {
             store: store.to_owned(),
-            what: format!("the input of item `{}`: {error}", row.record.id),
+            what: format!("the input of item `{}`: {error}", step.record().id),
         })?;
         claims.push(Claim { leased: step.durable(), payload });
     }

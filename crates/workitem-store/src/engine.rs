@@ -23,11 +23,11 @@ use crate::{
 pub fn claim_step(
     store: &str,
     job: JobId,
-    row: &ItemRow,
+    row: ItemRow,
     agent: &str,
     now: DateTime<Utc>,
 ) -> Result<LeasedStep<InProgress>, StoreError> {
-    let item = rehydrated(store, row.record.clone())?;
+    let item = rehydrated(store, row.record)?;
     let item = WorkItem::try_from(item).map_err(|wrong: WrongState| damaged(store, wrong.to_string()))?;
     let start = AgentStart { agent_id: agent.to_owned() };
     Ok(Leased::grant(item, job, row.seq, row.version).step(start, whole_micros(now)))

@@ -351,7 +351,7 @@ impl Store for MemoryStore {
         for (nth, (_, seq)) in due.into_iter().take(taken).enumerate() {
             let item = data.item_mut(seq).expect("the item was just listed");
             let payload = item.payload.clone();
-            let step = claim_step(NAME, request.job, &item.row, request.agent, now)?.seal();
+            let step = claim_step(NAME, request.job, item.row.clone(), request.agent, now)?.seal();
             data.write(&step);
             let item = data.item_mut(seq).expect("the item was just listed");
             item.spawned = nth < request.spawning;

@@ -55,7 +55,7 @@ fn counts_are_exact_under_eight_writers_who_do_everything() {
                 let agent = format!("worker-{nth}");
                 for round in 0..12 {
                     let claims = claim(&**store, job, &agent, 20);
-                    let step = |(n, leased): (usize, workitem_store::Leased<_>)| match (n + nth + round) % 4 {
+                    let step = |(n, leased): (usize, Leased<_>)| match (n + nth + round) % 4 {
                         0 => completed(leased),
                         1 => leased.step(Interrupt, at(3)).seal(),
                         2 => leased.step(AgentFailed { error: "exit 7".into() }, at(3)).seal(),
