@@ -55,23 +55,24 @@ fn micros_of(lease: Duration) -> i64 {
 /// whether it has run out is decided by the server's clock and under a lock, and an item of a worker with a row is never
 /// found here.
 pub fn abandoned(tx: &mut Tx<'_>, job: JobId, limit: usize) -> Result<Vec<Abandoned>, Failure> {
-    const NOBODYS: &str = "NOT EXISTS (SELECT 1 FROM workers w WHERE w.job = $1 AND w.name =";
+    const IS_GONE: &str = "NOT EXISTS (SELECT 1 FROM workers WHERE job = $1 AND name = worker OFFSET 0)";
     tx.execute("DELETE FROM workers WHERE job = $1 AND expires_at <= clock_timestamp()", &[&job.0])?;
-    let held_nothing =
-        format!("DELETE FROM claims c WHERE c.job = $1 AND {NOBODYS} c.worker) AND {HELD} = 0");
+    let held_nothing = format!("DELETE FROM claims c WHERE c.job = $1 AND {IS_GONE} AND {HELD} = 0");
     tx.execute(&held_nothing, &[&job.0])?;
     let mut rows = tx.query(
         &format!(
-            "SELECT {ITEM}, i.spawned FROM claims c JOIN items_now i
-             ON i.job = c.job AND i.seq BETWEEN c.seq AND c.until AND i.version = c.version + 1 AND i.state = 1
-             WHERE c.job = $1 AND {NOBODYS} c.worker) ORDER BY c.seq LIMIT $2"
+            "SELECT {ITEM}, i.spawned FROM claims c CROSS JOIN LATERAL
+             (SELECT * FROM items_now WHERE job = c.job AND seq BETWEEN c.seq AND c.until
+             AND version = c.version + 1 AND state = 1 OFFSET 0) i
+             WHERE c.job = $1 AND {IS_GONE} ORDER BY c.seq LIMIT $2"
         ),
         &[&job.0, &bound(limit)],
     )?;
     rows.extend(tx.query(
         &format!(
-            "SELECT {ITEM}, false FROM states s JOIN items_now i ON i.job = s.job AND i.seq = s.seq
-             WHERE s.job = $1 AND s.state = 3 AND {NOBODYS} s.worker) ORDER BY s.seq LIMIT $2"
+            "SELECT {ITEM}, false FROM states s CROSS JOIN LATERAL
+             (SELECT * FROM items_now WHERE job = s.job AND seq = s.seq OFFSET 0) i
+             WHERE s.job = $1 AND s.state = 3 AND {IS_GONE} ORDER BY s.seq LIMIT $2"
         ),
         &[&job.0, &bound(limit - rows.len().min(limit))],
     )?);

@@ -15,10 +15,10 @@ use crate::rows::{self, ITEM, bound, number};
 use crate::submit::{last_seq, seqs as seqs_of};
 
 /// A letter `d` that nobody has dismissed, and none of whose successors has completed.
-const OPEN: &str = "states d JOIN items_now i ON i.job = d.job AND i.seq = d.seq
+const OPEN: &str = "states d CROSS JOIN LATERAL
+     (SELECT * FROM items_now WHERE job = d.job AND seq = d.seq OFFSET 0) AS i
      WHERE d.job = $1 AND d.state = 4 AND NOT d.dropped AND i.origin IS NULL AND NOT EXISTS
-     (SELECT 1 FROM items a JOIN states s ON s.job = a.job AND s.seq = a.seq
-     WHERE a.job = $1 AND a.origin = i.id AND s.state = 2)";
+     (SELECT 1 FROM items_now a WHERE a.job = $1 AND a.origin = i.id AND a.state = 2 OFFSET 0)";
 
 pub fn open(tx: &mut Tx<'_>, job: JobId, after: u64, limit: usize) -> Result<Vec<LetterRow>, Failure> {
     let query = format!("SELECT {ITEM} FROM {OPEN} AND d.seq > $2 ORDER BY d.seq LIMIT $3");

@@ -120,13 +120,13 @@ fn sum<T: TryFrom<i64>>(tx: &mut Tx<'_>, job: JobId, table: &'static str, query:
 pub fn check(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<String>, Failure> {
     let mut problems = Vec::new();
     let stray = "SELECT s.seq FROM states s WHERE s.job = $1 AND NOT EXISTS
-         (SELECT 1 FROM items i WHERE i.job = s.job AND i.seq = s.seq)";
+         (SELECT 1 FROM items i WHERE i.job = s.job AND i.seq = s.seq OFFSET 0)";
     for seq in seqs(tx, job, stray)? {
         problems.push(format!("there is a state of item {seq}, but no such item"));
     }
     let lost = "SELECT i.seq FROM items_now i WHERE i.job = $1 AND i.state = 0 AND NOT EXISTS
          (SELECT 1 FROM due d WHERE d.job = i.job AND d.run_at = i.run_at AND d.seq BETWEEN i.seq - 127 AND i.seq
-         AND d.until >= i.seq AND d.version = i.version)";
+         AND d.until >= i.seq AND d.version = i.version OFFSET 0)";
     for seq in seqs(tx, job, lost)? {
         problems.push(format!("item {seq} is pending, but nobody can claim it"));
     }

@@ -145,9 +145,10 @@ fn strays(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<Stray>, Failure> {
         "SELECT p.seq, p.attempt, p.stream, sum(octet_length(p.bytes))::bigint FROM pieces p
          WHERE p.job = $1
          AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.job = p.job AND a.seq = p.seq AND a.attempt = p.attempt
-             AND CASE p.stream WHEN 0 THEN a.stdout_blob ELSE a.stderr_blob END IS NOT NULL)
-         AND NOT EXISTS (SELECT 1 FROM items_now i JOIN workers w ON w.job = i.job AND w.name = i.text
-             WHERE i.job = p.job AND i.seq = p.seq AND i.state = 1 AND i.attempts = p.attempt)
+             AND CASE p.stream WHEN 0 THEN a.stdout_blob ELSE a.stderr_blob END IS NOT NULL OFFSET 0)
+         AND NOT EXISTS (SELECT 1 FROM items_now i WHERE i.job = p.job AND i.seq = p.seq AND i.state = 1
+             AND i.attempts = p.attempt AND EXISTS
+             (SELECT 1 FROM workers w WHERE w.job = i.job AND w.name = i.text OFFSET 0) OFFSET 0)
          GROUP BY p.seq, p.attempt, p.stream",
         &[&job.0],
     )?;

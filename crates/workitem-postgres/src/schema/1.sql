@@ -114,7 +114,8 @@ CREATE TABLE history (
     PRIMARY KEY (job, seq, version)
 );
 
--- Every item as it is right now.
+-- Every item as it is right now. Each part is looked up for each item, whatever the planner thinks of it: OFFSET 0 keeps it
+-- from making joins of them.
 CREATE VIEW items_now AS
     SELECT i.job, i.seq, i.id, i.origin, c.spawned,
         coalesce(s.version, 0) + CASE WHEN c.worker IS NULL THEN 0 ELSE 1 END AS version,
@@ -127,13 +128,15 @@ CREATE VIEW items_now AS
         coalesce(s.crashes, 0) AS crashes,
         CASE WHEN c.worker IS NULL THEN coalesce(s.run_at, 0) ELSE 0 END AS run_at
     FROM items i
-    LEFT JOIN states s ON s.job = i.job AND s.seq = i.seq
+    LEFT JOIN LATERAL (SELECT * FROM states WHERE job = i.job AND seq = i.seq OFFSET 0) s ON true
     LEFT JOIN LATERAL (
         SELECT worker, at, i.seq <= spawned AS spawned FROM claims
         WHERE coalesce(s.state, 0) = 0 AND job = i.job AND seq BETWEEN i.seq - 127 AND i.seq AND until >= i.seq
         AND version = coalesce(s.version, 0) LIMIT 1
     ) c ON true
-    LEFT JOIN history h ON s.state = 2 AND h.job = i.job AND h.seq = i.seq AND h.version = s.version;
+    LEFT JOIN LATERAL (
+        SELECT payload FROM history WHERE s.state = 2 AND job = i.job AND seq = i.seq AND version = s.version OFFSET 0
+    ) h ON true;
 
 -- Output of attempts that printed anything. `blob` is NULL, or the length of the blob that holds it.
 CREATE TABLE attempts (
