@@ -2,11 +2,13 @@
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Result, ensure};
 use serde_json::{Value, json};
-use workitem_orchestrator::{Event, FnAgent, Observer, Options, Orchestrator, Outcome, Stop, Task, now};
+use workitem_orchestrator::{
+    Event, FnAgent, Observer, Options, Orchestrator, Outcome, Progress, Stop, Task, now,
+};
 use workitem_postgres::PostgresStore;
 use workitem_store::{NewItem, NewJob, Store, verify};
 
@@ -14,6 +16,8 @@ use crate::clock;
 
 /// Items submitted in one transaction.
 const BATCH: usize = 5_000;
+/// How often a worker looks how many are completed, where that is the end.
+const LOOK: Duration = Duration::from_millis(20);
 /// Items that run at a time in each worker.
 pub const PARALLELISM: NonZeroUsize = NonZeroUsize::new(2).expect("it is not zero");
 
@@ -35,12 +39,12 @@ fn item(number: usize) -> NewItem {
     NewItem { id: text.as_str().into(), payload: text.as_str().into() }
 }
 
-/// Works on the job until nothing is left, or `most` items are completed here. Says when it began and when its last item
+/// Works on the job until nothing is left, or `until` of its items are completed. Says when it began and when its last item
 /// was on the disk.
 pub fn work(
     url: &str,
     name: &str,
-    most: Option<usize>,
+    until: Option<usize>,
     barrier: impl FnOnce() -> Result<()>,
 ) -> Result<Value> {
     let store = Arc::new(PostgresStore::open(url)?);
@@ -51,14 +55,14 @@ pub fn work(
     let stop = Stop::new()?;
     barrier()?;
     let began = clock();
-    let mut watch = Watch { stop: stop.clone(), most, completed: 0, ended: began };
+    let mut watch = Watch { stop: stop.clone(), until, completed: 0, ended: began };
     orchestrator.run(&agent, &options, &stop, &mut watch)?;
     Ok(json!({ "completed": watch.completed, "began": began, "ended": watch.ended }))
 }
 
 struct Watch {
     stop: Stop,
-    most: Option<usize>,
+    until: Option<usize>,
     completed: usize,
     ended: f64,
 }
@@ -68,9 +72,16 @@ impl Observer for Watch {
         if let Event::Ended { outcome: Outcome::Completed, .. } = event {
             self.completed += 1;
             self.ended = clock();
-            if Some(self.completed) == self.most {
-                self.stop.drain();
-            }
+        }
+    }
+
+    fn every(&self) -> Option<Duration> {
+        self.until.map(|_| LOOK)
+    }
+
+    fn progress(&mut self, progress: &Progress<'_>) {
+        if self.until.is_some_and(|until| progress.counts.by_status.completed >= until) {
+            self.stop.drain();
         }
     }
 }
@@ -94,8 +105,6 @@ pub fn audit(url: &str, name: &str, completed: usize) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use workitem_pgtest::Server;
 
     use super::*;
@@ -148,12 +157,12 @@ mod tests {
     }
 
     #[test]
-    fn a_worker_that_is_to_do_a_share_puts_the_rest_back_and_an_audit_sees_what_is_missing() {
+    fn a_worker_that_is_to_do_some_puts_the_rest_back_and_an_audit_sees_what_is_missing() {
         let server = Server::start(&[]).unwrap();
-        submit(server.url(), "job", 2_000).unwrap();
+        submit(server.url(), "job", 50_000).unwrap();
         let completed = work(server.url(), "job", Some(300), || Ok(())).unwrap()["completed"].clone();
         let completed = usize::try_from(completed.as_u64().unwrap()).unwrap();
-        assert!((300..2_000).contains(&completed), "{completed}");
+        assert!((300..50_000).contains(&completed), "{completed}");
         audit(server.url(), "job", completed).unwrap();
         let refused = audit(server.url(), "job", completed + 1).unwrap_err().to_string();
         assert!(refused.starts_with(&format!("expected {} items", completed + 1)), "{refused}");

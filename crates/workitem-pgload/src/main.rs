@@ -41,9 +41,9 @@ enum Load {
         url: String,
         /// The job's name.
         job: String,
-        /// Stop once so many items are completed; without it, when nothing is left.
+        /// Stop once so many items of the job are completed; without it, when nothing is left.
         #[arg(long)]
-        most: Option<usize>,
+        until: Option<usize>,
     },
     /// Say in which transactions each worker claimed and recorded the items of a job.
     Plan {
@@ -92,7 +92,7 @@ enum Load {
 fn main() -> Result<()> {
     let said = match Load::parse() {
         Load::Submit { url, job, items } => job::submit(&url, &job, items)?,
-        Load::Work { url, job, most } => job::work(&url, &job, most, barrier)?,
+        Load::Work { url, job, until } => job::work(&url, &job, until, barrier)?,
         Load::Plan { url, job } => plan::plan(&url, &job)?,
         Load::Bare { url, job, worker } => bare::bare(&url, &job, &line()?, worker, barrier)?,
         Load::Audit { url, job, completed } => job::audit(&url, &job, completed)?,

@@ -111,12 +111,12 @@ fn ours_and_bare(bench: &Bench, workers: usize, backlog: usize) -> Result<Round>
     let before = bench.load(&["stats", on.url()])?;
     let submitted = submit(bench, &on, items)?;
     let full = bench.load(&["stats", on.url()])?;
-    let most = (bench.items / workers).to_string();
-    let most = if backlog > 0 { vec!["--most", &most] } else { Vec::new() };
+    let until = bench.items.to_string();
+    let until = if backlog > 0 { vec!["--until", &until] } else { Vec::new() };
     let ours = Runs::wait(start(
         bench,
         workers,
-        |_| [vec!["work", on.url(), "job"], most.clone()].concat().into_iter().map(str::to_owned).collect(),
+        |_| [vec!["work", on.url(), "job"], until.clone()].concat().into_iter().map(str::to_owned).collect(),
         "",
     )?)?;
     let after = bench.load(&["stats", on.url()])?;

@@ -79,7 +79,8 @@ const NOTES: &str = "
   in which groups each worker claimed and recorded, and as many processes send the same statements in the same groups. There
   is no machine, agent, thread or check in it. So it is the cost of what is ours on this side of the connection, and not
   that of the statements.
-- **Ahead of a backlog**, each worker does its share of the items and puts back what it has claimed beyond it.
+- **Ahead of a backlog**, the workers stop when as many items are completed as the small job has, and put back what they have
+  claimed beyond them.
 - **apalis-postgres** has batches of 100 instead of 10 and no pause between two looks for work; **graphile_worker** has what
   its own benchmark sets for throughput: a local queue of 5,000, 500 at a time, completions grouped for 5 ms. Of both the
   workers share a process. The clock of apalis-postgres stops when the last closure has run, whether that is on the disk or
