@@ -27,7 +27,8 @@ struct Stored {
 }
 
 /// Writes steps of which each is the only one of its item and starts from what is stored, as it mostly is: compared and
-/// written by one statement, without a lock before it. If that is not so of all, nothing is written.
+/// written by one statement, without a lock before it. It writes each item once, so what it says it has written are all
+/// only if that is so; otherwise nothing is written.
 ///
 /// # Errors
 ///
@@ -35,9 +36,8 @@ struct Stored {
 pub fn at_once(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Failure> {
     let mut updates: Vec<Update<'_>> = steps.iter().map(Update).collect();
     updates.sort_by_key(Update::place);
-    let is_last = |updates: &[Update<'_>]| updates[0].place() < updates[1].place();
-    let begins_anew = updates.iter().any(|update| update.0.from() == StatusKind::Pending);
-    if begins_anew || !updates.windows(2).all(is_last) {
+    if updates.iter().any(|update| update.0.from() == StatusKind::Pending) {
+        // Whether somebody has claimed it is not to be seen by its version.
         return Err(Failure::Overtaken);
     }
     let origins = origins(tx, &updates)?;

@@ -85,7 +85,7 @@ pub fn pending(row: &Row) -> Result<(ItemRow, Payload), Failure> {
     Ok((item, payload(row, 5, seq)?))
 }
 
-/// The item's input, which stands behind the columns of an item or alone.
+/// An item's input.
 pub fn payload(row: &Row, column: usize, of: u64) -> Result<Payload, Failure> {
     let fields = Fields { what: "item", table: "items", number: i64::try_from(of).unwrap_or_default(), row };
     Payload::from_json(fields.get::<&str>(column)?).map_err(|error| fields.misfit(column, error))

@@ -5,8 +5,8 @@ use std::thread::scope;
 use std::time::Duration;
 
 use workitem_postgres::PostgresStore;
-use workitem_store::{Leased, Outcome, Recovered, Store, recover};
-use workitem_typestate::{AgentFailed, InProgress, Interrupt, MoveToDeadLetter};
+use workitem_store::{Leased, Outcome, Recovered, Store, StoreError, StoreExt, recover};
+use workitem_typestate::{AgentFailed, AgentStart, InProgress, Interrupt, MoveToDeadLetter};
 
 use super::common::{assert_sound, at, claim, completed, job_of, throwaway};
 
@@ -192,4 +192,32 @@ fn claims_that_hold_nothing_are_removed_when_their_worker_says_something_or_is_g
     store.renew(job.id, "here", Duration::ZERO, at(5)).unwrap();
     assert_eq!(rows("here"), Vec::<i64>::new());
     assert_sound(&*store, &job);
+}
+
+#[test]
+fn what_is_just_being_claimed_is_not_begun_by_a_step() {
+    let store = throwaway();
+    let job = job_of(&*store, 1);
+    let leased = claim(&*store, &job, "one", 1).remove(0);
+    let pending = store.commit(leased.step(Interrupt, at(2))).unwrap();
+    let mut other = store.admin();
+    let mut claiming = other.transaction().unwrap();
+    let taken = "DELETE FROM due; INSERT INTO claims VALUES (1, 1, 1, 2, 'two', 3, 0)";
+    claiming.batch_execute(taken).unwrap();
+    let begun = scope(|scope| {
+        let start = AgentStart { agent_id: "one".into() };
+        let beginning = scope.spawn(|| store.commit(pending.step(start, at(4))).map(drop));
+        let mut admin = store.admin();
+        let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'
+            AND query LIKE '%FROM due%' AND pid = ANY (SELECT pid FROM pg_locks WHERE relation = $1::text::regclass)";
+        let due = format!("{}.due", store.schema());
+        while admin.query_one(waiting, &[&due]).unwrap().get::<_, i64>(0) == 0 {
+            assert!(!beginning.is_finished(), "it has to wait for who claims");
+        }
+        claiming.commit().unwrap();
+        beginning.join().unwrap()
+    });
+    assert!(matches!(begun, Err(StoreError::Fenced { .. })), "{begun:?}");
+    let row = store.item(&job, &"1".into()).unwrap();
+    assert_eq!((row.version, row.record.attempts), (3, 2), "it is the other's");
 }

@@ -20,14 +20,18 @@ const TRIGGERS: &str = r"
         RETURN NEW;
     END $$;
     CREATE FUNCTION audit_taken() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
-        INSERT INTO audit_taken VALUES (OLD.job, OLD.seq, OLD.worker, NOT EXISTS
-            (SELECT 1 FROM audit_gone g WHERE g.job = OLD.job AND g.name = OLD.worker));
-        RETURN NEW;
+        INSERT INTO audit_taken SELECT NEW.job, NEW.seq, h.payload, NOT EXISTS
+            (SELECT 1 FROM audit_gone g WHERE g.job = NEW.job AND g.name = h.payload)
+            FROM history h WHERE h.job = NEW.job AND h.seq = NEW.seq AND h.event = 0 AND h.version < NEW.version
+            ORDER BY h.version DESC LIMIT 1;
+        RETURN NULL;
     END $$;
     CREATE TRIGGER audit_gone AFTER DELETE ON workers FOR EACH ROW EXECUTE FUNCTION audit_gone();
     CREATE TRIGGER audit_back BEFORE INSERT ON workers FOR EACH ROW EXECUTE FUNCTION audit_back();
     -- A crash is what a take-over of an item whose agent has started is noted as.
-    CREATE TRIGGER audit_taken BEFORE UPDATE ON items FOR EACH ROW WHEN (NEW.crashes > OLD.crashes)
+    CREATE TRIGGER audit_taken_first AFTER INSERT ON states FOR EACH ROW WHEN (NEW.crashes > 0)
+        EXECUTE FUNCTION audit_taken();
+    CREATE TRIGGER audit_taken_again AFTER UPDATE ON states FOR EACH ROW WHEN (NEW.crashes > OLD.crashes)
         EXECUTE FUNCTION audit_taken();
 ";
 
