@@ -172,7 +172,7 @@ fn lock(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<BTreeMap<Place, Stored>, F
         &[&jobs, &seqs],
     )?;
     let rows = tx.query(
-        "SELECT s.seq, s.job, s.version, s.run_at, EXISTS (SELECT 1 FROM claims c WHERE s.state = 0 AND c.job = s.job
+        "SELECT s.seq, s.job, s.version, s.run_at, EXISTS (SELECT 1 FROM claims c WHERE c.job = s.job
              AND c.seq BETWEEN s.seq - 127 AND s.seq AND c.until >= s.seq AND c.version = s.version)
          FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
          (SELECT * FROM states WHERE job = n.job AND seq = n.seq FOR UPDATE) AS s",

@@ -30,7 +30,7 @@ struct Twin<'s> {
 enum Move {
     Claim { worker: usize, limit: usize, late: bool },
     Record { items: usize, dice: u64 },
-    Begin,
+    Begin { items: usize, dice: u64 },
     Leave { worker: usize },
     Recover,
     Add { items: usize },
@@ -38,13 +38,13 @@ enum Move {
 }
 
 fn chosen(rng: &mut Rng) -> Move {
-    match rng.u32(0..20) {
+    match rng.u32(0..24) {
         0..=6 => Move::Claim { worker: rng.usize(0..3), limit: rng.usize(1..400), late: rng.bool() },
         7..=13 => Move::Record { items: rng.usize(1..300), dice: rng.u64(..) },
-        14 => Move::Begin,
-        15 => Move::Leave { worker: rng.usize(0..3) },
-        16 | 17 => Move::Recover,
-        18 => Move::Add { items: rng.usize(1..200) },
+        14..=18 => Move::Begin { items: rng.usize(1..9), dice: rng.u64(..) },
+        19 => Move::Leave { worker: rng.usize(0..3) },
+        20 | 21 => Move::Recover,
+        22 => Move::Add { items: rng.usize(1..200) },
         _ => Move::Letters { retry: rng.bool() },
     }
 }
@@ -79,14 +79,17 @@ impl Twin<'_> {
                 self.pending.extend(steps.into_iter().zip(&outcomes).filter_map(put_back));
                 format!("{outcomes:?}")
             }
-            Move::Begin => {
-                let start = AgentStart { agent_id: WORKERS[0].into() };
-                let Some(pending) = self.pending.pop() else { return String::new() };
-                let seq = pending.token().seq();
-                let begun = store.commit(pending.step(start, now));
-                let said = begun.as_ref().map(drop).map_err(ToString::to_string);
-                self.running.extend(begun.ok().map(|leased| (seq, leased)));
-                format!("{said:?}")
+            Move::Begin { items, dice } => {
+                let mut rng = Rng::with_seed(dice);
+                rng.shuffle(&mut self.pending);
+                let mut said = Vec::new();
+                for pending in self.pending.drain(..items.min(self.pending.len())) {
+                    let (seq, start) = (pending.token().seq(), AgentStart { agent_id: WORKERS[0].into() });
+                    let begun = store.commit(pending.step(start, now));
+                    said.push(begun.as_ref().map(drop).map_err(ToString::to_string));
+                    self.running.extend(begun.ok().map(|leased| (seq, leased)));
+                }
+                format!("{said:#?}")
             }
             Move::Leave { worker } => {
                 store.renew(job, WORKERS[worker], Duration::ZERO, now).unwrap();
