@@ -123,3 +123,19 @@ fn next_due(tx: &mut Tx<'_>, job: JobId, after: Due) -> Result<Option<DateTime<U
     let next = tx.query_opt(NEXT, &[&job.0, &after.0, &after.1])?;
     next.map(|row| Fields::of("range", "due", &row).time(0)).transpose()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_items_of_a_claim_are_those_that_are_spawned() {
+        let ranges = [Range { last: 5, ..Range::of(3, 0, 0) }, Range::of(9, 0, 0), Range::of(20, 0, 0)];
+        let of = |spawning| spawned(&ranges, spawning).into_iter().map(|(_, last)| last).collect::<Vec<_>>();
+        assert_eq!(of(0), [0, 0, 0]);
+        assert_eq!(of(2), [4, 0, 0]);
+        assert_eq!(of(3), [5, 0, 0]);
+        assert_eq!(of(4), [5, 9, 0]);
+        assert_eq!(of(9), [5, 9, 20]);
+    }
+}
