@@ -105,10 +105,46 @@ pub fn audit(url: &str, name: &str, completed: usize) -> Result<Value> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use workitem_pgtest::Server;
 
     use super::*;
     use crate::{bare, plan};
+
+    /// What was sent to a server that logs it, each without its line breaks.
+    fn sent(server: &Server) -> Vec<String> {
+        let log = std::fs::read_to_string(server.folder().unwrap().join("log")).unwrap();
+        let mut sent: Vec<String> = Vec::new();
+        for line in log.lines() {
+            match (line.split_once("LOG:  execute "), sent.last_mut()) {
+                (Some((_, execute)), _) => sent.push(execute.split_once(": ").unwrap().1.to_owned()),
+                (None, Some(statement)) if line.starts_with('\t') => statement.push_str(line),
+                (None, _) => {}
+            }
+        }
+        sent.iter().map(|statement| statement.split_whitespace().collect::<Vec<_>>().join(" ")).collect()
+    }
+
+    #[test]
+    fn bare_statements_are_those_that_a_worker_sends() {
+        let server = Server::start(&["log_statement=all"]).unwrap();
+        let url = server.url();
+        submit(url, "ours", 1_000).unwrap();
+        work(url, "ours", None, || Ok(())).unwrap();
+        let ours: BTreeSet<String> = sent(&server).into_iter().collect();
+        submit(url, "bare", 1_000).unwrap();
+        let (plan, mut begun) = (plan::plan(url, "ours").unwrap().to_string(), 0);
+        let barrier = || {
+            begun = sent(&server).len();
+            Ok(())
+        };
+        bare::bare(url, "bare", &plan, 0, barrier).unwrap();
+        let bare: BTreeSet<String> = sent(&server).drain(begun..).collect();
+        assert!(bare.len() > 9, "{bare:#?}");
+        let others: Vec<_> = bare.difference(&ours).collect();
+        assert!(others.is_empty(), "{others:#?} is not what a worker sends: {ours:#?}");
+    }
 
     #[test]
     fn a_job_is_done_twice_by_workers_and_by_bare_statements_and_both_verify() {
@@ -134,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_somebody_is_just_claiming_is_waited_for() {
-        let server = Server::start(&[]).unwrap();
+        let server = Server::start(&["log_statement=all"]).unwrap();
         submit(server.url(), "job", 10).unwrap();
         let mut other = plan::connect(server.url()).unwrap();
         let mut claiming = other.transaction().unwrap();
@@ -148,9 +184,15 @@ mod tests {
                 let mut orchestrator = Orchestrator::join(store, job).unwrap();
                 orchestrator.run(&agent, &options, &Stop::new().unwrap(), &mut ()).unwrap()
             });
-            // Long enough to be there and to have asked.
+            let looks = || sent(&server).iter().filter(|statement| statement.contains("SKIP LOCKED")).count();
+            while looks() == 0 {
+                assert!(!worker.is_finished(), "there is something to do for it");
+            }
+            let begun = Instant::now();
             std::thread::sleep(Duration::from_millis(300));
             assert!(!worker.is_finished(), "there is something to do for it");
+            let (looked, most) = (looks(), usize::try_from(begun.elapsed().as_millis()).unwrap() / 2 + 10);
+            assert!(looked <= most, "{looked} looks, at most {most} if it sleeps in between");
             claiming.rollback().unwrap();
             assert_eq!(worker.join().unwrap().completed, 10);
         });

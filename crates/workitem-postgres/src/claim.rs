@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use workitem_store::{AnyStep, Claim, ClaimRequest, Claims, ItemRow, JobId, Payload, engine, whole_micros};
 
-use crate::due::{self, Range};
+use crate::due::{self, Range, column};
 use crate::error::Failure;
 use crate::head::{Due, START};
 use crate::jobs::sealed;
@@ -71,10 +71,9 @@ pub fn claim(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<C
 }
 
 fn items(tx: &mut Tx<'_>, job: JobId, ranges: &[Range]) -> Result<Vec<(ItemRow, Payload)>, Failure> {
-    let column = |of: fn(&Range) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
-    let (firsts, lasts) = (column(|range| range.first), column(|range| range.last));
+    let (firsts, lasts) = (column(ranges, |range| range.first), column(ranges, |range| range.last));
     let query = format!("SELECT {PENDING} {ITEMS}");
-    let rows = tx.query(&query, &[&job.0, &firsts, &lasts, &column(|range| range.version)])?;
+    let rows = tx.query(&query, &[&job.0, &firsts, &lasts, &column(ranges, |range| range.version)])?;
     let due: i64 = ranges.iter().map(Range::len).sum();
     if bound(rows.len()) != due {
         return Err(tx.damaged(format!("of {due} items that are due, {} are there and pending", rows.len())));
@@ -101,7 +100,6 @@ pub fn hold(
     now: i64,
     ranges: &[(Range, i64)],
 ) -> Result<(), Failure> {
-    let column = |of: fn(&(Range, i64)) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
     tx.execute(
         "INSERT INTO claims (job, seq, until, version, worker, at, spawned)
          SELECT $1::bigint, n.seq, n.until, n.version, $2::bytea, $3::bigint, n.spawned
@@ -110,10 +108,10 @@ pub fn hold(
             &job.0,
             &worker.as_bytes(),
             &now,
-            &column(|(range, _)| range.first),
-            &column(|(range, _)| range.last),
-            &column(|(range, _)| range.version),
-            &column(|(_, spawned)| *spawned),
+            &column(ranges, |(range, _)| range.first),
+            &column(ranges, |(range, _)| range.last),
+            &column(ranges, |(range, _)| range.version),
+            &column(ranges, |(_, spawned)| *spawned),
         ],
     )?;
     Ok(())

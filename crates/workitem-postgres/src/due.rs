@@ -44,6 +44,11 @@ impl Range {
     }
 }
 
+/// One value of each row, as a statement takes them.
+pub fn column<T>(rows: &[T], of: fn(&T) -> i64) -> Vec<i64> {
+    rows.iter().map(of).collect()
+}
+
 /// Joins what stands in a row and can be joined.
 pub fn joined(ranges: impl IntoIterator<Item = Range>) -> Vec<Range> {
     let mut all: Vec<Range> = Vec::new();
@@ -69,16 +74,15 @@ pub fn put(tx: &mut Tx<'_>, job: JobId, ranges: &[Range]) -> Result<(), Failure>
     if ranges.is_empty() {
         return Ok(());
     }
-    let column = |of: fn(&Range) -> i64| ranges.iter().map(of).collect::<Vec<i64>>();
     tx.execute(
         "INSERT INTO due (job, run_at, seq, until, version) SELECT $1::bigint, n.run_at, n.seq, n.until, n.version
          FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[]) AS n (run_at, seq, until, version)",
         &[
             &job.0,
-            &column(|range| range.run_at),
-            &column(|range| range.first),
-            &column(|range| range.last),
-            &column(|range| range.version),
+            &column(ranges, |range| range.run_at),
+            &column(ranges, |range| range.first),
+            &column(ranges, |range| range.last),
+            &column(ranges, |range| range.version),
         ],
     )?;
     Ok(())
@@ -114,12 +118,11 @@ pub fn lock(tx: &mut Tx<'_>, job: JobId, by: i64, head: Due, limit: i64) -> Resu
 pub fn take(tx: &mut Tx<'_>, job: JobId, ranges: &[Range], limit: i64) -> Result<Vec<Range>, Failure> {
     let (mut taken, beginning) = first(ranges, limit);
     if !taken.is_empty() {
-        let column = |of: fn(&Range) -> i64| taken.iter().map(of).collect::<Vec<i64>>();
         let removed = tx.execute(
             "DELETE FROM due d USING unnest($2::bigint[], $3::bigint[]) AS n (run_at, seq) CROSS JOIN LATERAL
              (SELECT ctid FROM due WHERE job = $1 AND run_at = n.run_at AND seq = n.seq OFFSET 0) AS place
              WHERE d.ctid = place.ctid",
-            &[&job.0, &column(|range| range.run_at), &column(|range| range.first)],
+            &[&job.0, &column(&taken, |range| range.run_at), &column(&taken, |range| range.first)],
         )?;
         all_of(tx, taken.len(), removed)?;
     }
