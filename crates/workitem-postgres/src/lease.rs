@@ -40,9 +40,17 @@ pub fn renew(tx: &mut Tx<'_>, job: JobId, worker: &str, lease: Duration) -> Resu
             &[&job.0, &worker.as_bytes(), &micros_of(lease)],
         )?;
     }
-    let held_nothing = format!("DELETE FROM claims c WHERE c.job = $1 AND c.worker = $2 AND {HELD} = 0");
-    tx.execute(&held_nothing, &[&job.0, &worker.as_bytes()])?;
+    tx.execute(&remove_empty("c.worker = $2"), &[&job.0, &worker.as_bytes()])?;
     Ok(())
+}
+
+/// Removes claims that hold nothing any more, of a job and of whom `whose` says. What somebody else is just removing is
+/// left to them: they may do it in another order.
+fn remove_empty(whose: &str) -> String {
+    format!(
+        "DELETE FROM claims d USING (SELECT c.ctid AS place FROM claims c
+         WHERE c.job = $1 AND {whose} AND {HELD} = 0 FOR UPDATE SKIP LOCKED) AS empty WHERE d.ctid = empty.place"
+    )
 }
 
 fn micros_of(lease: Duration) -> i64 {
@@ -57,8 +65,7 @@ fn micros_of(lease: Duration) -> i64 {
 pub fn abandoned(tx: &mut Tx<'_>, job: JobId, limit: usize) -> Result<Vec<Abandoned>, Failure> {
     const IS_GONE: &str = "NOT EXISTS (SELECT 1 FROM workers WHERE job = $1 AND name = worker OFFSET 0)";
     tx.execute("DELETE FROM workers WHERE job = $1 AND expires_at <= clock_timestamp()", &[&job.0])?;
-    let held_nothing = format!("DELETE FROM claims c WHERE c.job = $1 AND {IS_GONE} AND {HELD} = 0");
-    tx.execute(&held_nothing, &[&job.0])?;
+    tx.execute(&remove_empty(IS_GONE), &[&job.0])?;
     let mut rows = tx.query(
         &format!(
             "SELECT {ITEM}, i.spawned FROM claims c CROSS JOIN LATERAL

@@ -189,6 +189,12 @@ fn claims_that_hold_nothing_are_removed_when_their_worker_says_something_or_is_g
     assert_eq!(recover(&*store, job.id, 10, &|_| true, at(4)).unwrap().interrupted, 116);
     assert_eq!((rows("here"), rows("gone")), (vec![129], vec![]));
     record(vec![left]);
+    let mut other = store.admin();
+    let mut removing = other.transaction().unwrap();
+    removing.execute("SELECT 1 FROM claims FOR UPDATE", &[]).unwrap();
+    store.renew(job.id, "here", Duration::from_mins(1), at(5)).unwrap();
+    assert_eq!(rows("here"), [129], "somebody else is at it, and is not waited for");
+    removing.rollback().unwrap();
     store.renew(job.id, "here", Duration::ZERO, at(5)).unwrap();
     assert_eq!(rows("here"), Vec::<i64>::new());
     assert_sound(&*store, &job);
