@@ -4,7 +4,7 @@ use std::io::{IsTerminal, stdin};
 use std::sync::Arc;
 
 use serde_json::json;
-use workitem_orchestrator::{Orchestrator, ProcessAgent, Stopping, Template};
+use workitem_orchestrator::{Orchestrator, ProcessAgent, RunError, Stopping, Template};
 use workitem_store::{Control, Job, Store, StoreError};
 
 use super::{Place, job_or_last, print_lines};
@@ -115,7 +115,30 @@ pub fn control(place: &Place, name: &str, control: Control) -> Result<Exit, Erro
         );
     }
     store.set_control(job.id, control)?;
+    // Whoever runs it sees to that by itself.
+    if control == Control::Cancel && has_left_overs(&*store, &job)? {
+        match lock(&store, name) {
+            Ok(locked) if locked.job().id == job.id => put_in_order(&locked)?,
+            // Somebody has taken it up meanwhile, or it is gone.
+            Ok(_) | Err(StoreError::Busy { .. } | StoreError::NoJob { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
     Ok(Exit::Ok)
+}
+
+/// Whether items are in progress though nobody runs the job: who did was killed, and its agents may be alive.
+fn has_left_overs(store: &dyn Store, job: &Job) -> Result<bool, StoreError> {
+    Ok(store.counts(job.id)?.by_status.in_progress > 0 && store.running(job)?.is_none())
+}
+
+/// Ends the agents and puts back the items of an orchestrator that was killed, of a job that nobody is to go on with.
+pub fn put_in_order(orchestrator: &Orchestrator) -> Result<(), RunError> {
+    match Spec::of(orchestrator.job()) {
+        Ok(spec) => orchestrator.clean_up(&spec.run.options(), &mut ()),
+        // Another program's, which knows what is to become of its items.
+        Err(_) => Ok(()),
+    }
 }
 
 pub fn resume(place: &Place, name: Option<&str>, args: &RunArgs) -> Result<Exit, Error> {
@@ -136,6 +159,7 @@ fn take_up(place: &Place, orchestrator: &Orchestrator, args: &RunArgs) -> Result
             }
         }
         Control::Cancel => {
+            put_in_order(orchestrator)?;
             let next = format!("take that back with: workitem unpause {}{}", quoted(&job.name), place.flag());
             return Err(Error::cancelled(format!("job `{}` was cancelled", job.name)).next(next));
         }

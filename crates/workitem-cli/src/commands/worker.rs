@@ -1,24 +1,24 @@
 //! Working on jobs as they come, beside others.
 
+mod job;
+
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded};
 use serde_json::json;
-use workitem_orchestrator::{Options, Orchestrator, ProcessAgent, RunError, Stopping, Summary};
-use workitem_store::{Control, Job, JobCounts, Listening, Store, StoreError};
+use workitem_orchestrator::{RunError, Stopping};
+use workitem_store::{Control, Job, Listening, Store, StoreError};
 
 use super::Place;
-use super::map::{listen, template_of};
+use super::map::listen;
 use crate::args::WorkerArgs;
 use crate::durations::short;
 use crate::error::Error;
 use crate::exit::Exit;
-use crate::metrics::{Metrics, Watch};
+use crate::metrics::Metrics;
 use crate::signals::Listener;
-use crate::spec::Spec;
-use crate::text::{plural, quoted};
 
 /// How long to wait before looking for work again: at first, and at most where the store does not call.
 const LOOK: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(1));
@@ -111,6 +111,15 @@ struct Worker<'a> {
     told: HashSet<String>,
 }
 
+impl From<RunError> for Trouble {
+    fn from(error: RunError) -> Self {
+        match error {
+            RunError::Store(error) => error.into(),
+            error => Self::Lasting(error.into()),
+        }
+    }
+}
+
 impl Worker<'_> {
     /// Works as long as the store answers.
     fn work(&mut self, store: &Arc<dyn Store>) -> Result<Exit, Trouble> {
@@ -154,112 +163,6 @@ impl Worker<'_> {
         self.args.only.iter().map(|name| store.job(name)).collect()
     }
 
-    /// Works on what is due of a job; whether there was anything.
-    fn take_up(&mut self, store: &Arc<dyn Store>, job: &Job) -> Result<bool, Trouble> {
-        let counts = match store.counts(job.id) {
-            Err(StoreError::NoJob { .. }) if self.args.only.is_empty() => return Ok(false),
-            counts => counts?,
-        };
-        self.metrics.job(&job.name, &counts);
-        if !job.is_sealed() || counts.is_finished() || store.control(job.id)? != Control::Run {
-            return Ok(false);
-        }
-        let (spec, agent) = match self.agent(job) {
-            Ok(made) => made,
-            Err(why) => {
-                let what = format!("cannot work on job `{}`: {why}", job.name);
-                if self.told.insert(what.clone()) {
-                    let event = json!({ "event": "passed_over", "job": job.name, "error": why.to_string() });
-                    tell(self.args, &what, || event);
-                }
-                return if self.args.only.is_empty() { Ok(false) } else { Err(Trouble::Lasting(why)) };
-            }
-        };
-        let options = self.options(&spec);
-        self.metrics.slots(options.parallelism.get());
-        let mut orchestrator = match Orchestrator::join(store.clone(), job.clone()) {
-            // Somebody else runs it, or it is gone.
-            Err(StoreError::Busy { .. } | StoreError::NoJob { .. }) => return Ok(false),
-            joined => joined?,
-        };
-        let stop = self
-            .listener
-            .next_run()
-            .map_err(|error| Trouble::Lasting(Error::system(format!("failed to make a pipe: {error}"))))?;
-        let mut watch = Watch { metrics: &self.metrics, job: &job.name };
-        let ran = orchestrator.run(&agent, &options, &stop, &mut watch);
-        drop(watch);
-        let summary = match ran {
-            Ok(summary) => summary,
-            Err(RunError::Store(StoreError::NoJob { .. }) | RunError::Submitting { .. }) => return Ok(false),
-            Err(RunError::Store(error)) => return Err(error.into()),
-            Err(error) => return Err(Trouble::Lasting(error.into())),
-        };
-        self.metrics.job(&job.name, &summary.counts);
-        self.sum_up(store, job, &summary)
-    }
-
-    /// Tells what was done, and sees to it that a rule that has fired holds for all.
-    fn sum_up(&mut self, store: &Arc<dyn Store>, job: &Job, summary: &Summary) -> Result<bool, Trouble> {
-        let Summary { completed, failures, interrupted, took, .. } = *summary;
-        let attempts = completed + failures + interrupted;
-        if attempts > 0 {
-            self.worked_on.insert(job.name.clone());
-            let mut parts = vec![format!("{completed} completed")];
-            parts.extend((failures > 0).then(|| plural(failures, "failed attempt", "failed attempts")));
-            parts.extend((interrupted > 0).then(|| format!("{interrupted} put back")));
-            tell(self.args, &format!("{}: {} in {}", job.name, parts.join(", "), short(took)), || {
-                json!({
-                    "event": "worked", "job": job.name, "completed": completed, "failures": failures,
-                    "interrupted": interrupted, "seconds": took.as_secs_f64(),
-                })
-            });
-        }
-        if let Some(rule) = summary.rule {
-            store.set_control(job.id, Control::Pause)?;
-            let next = format!("workitem unpause {}{}", quoted(&job.name), self.place.flag());
-            tell(
-                self.args,
-                &format!("{}: paused: {rule}\n  go on with: {next}", job.name),
-                || json!({ "event": "paused", "job": job.name, "rule": rule.to_string(), "next": next }),
-            );
-        }
-        if summary.finished && attempts > 0 {
-            tell(self.args, &format!("{}: finished: {}", job.name, ends(&summary.counts)), || {
-                json!({ "event": "finished", "job": job.name, "completed": summary.counts.by_status.completed,
-                    "dead_lettered": summary.counts.by_status.dead_lettered })
-            });
-        }
-        Ok(attempts > 0)
-    }
-
-    /// Runs the job's command, as `resume` on this machine would.
-    fn agent(&self, job: &Job) -> Result<(Spec, ProcessAgent), Error> {
-        let spec = Spec::of(job)?;
-        let variables = spec.variables(&self.args.env)?;
-        let folder = self.args.cwd.clone().unwrap_or_else(|| spec.folder.clone());
-        if !folder.is_dir() {
-            let what = format!("there is no folder {} on this machine, in which it runs", folder.display());
-            return Err(Error::system(what).next("make it, or name another by --cwd"));
-        }
-        let agent = ProcessAgent::new(template_of(&spec.command)?, folder)
-            .environment(variables)
-            .feed_item(spec.stdin)
-            .grace(spec.run.grace())
-            .nice(spec.run.nice)
-            .output_limit(spec.run.output_limit());
-        Ok((spec, agent))
-    }
-
-    fn options(&self, spec: &Spec) -> Options {
-        let mut options = spec.run.options();
-        options.parallelism = self.args.jobs.unwrap_or(Options::default().parallelism);
-        options.lease = self.args.lease;
-        options.drain = self.args.drain;
-        options.while_due = true;
-        options
-    }
-
     /// How it ended, if nothing is left to do.
     fn done(&self, store: &Arc<dyn Store>) -> Result<Option<Exit>, StoreError> {
         let mut exit = Exit::Ok;
@@ -300,12 +203,6 @@ impl Worker<'_> {
         }
         self.is_stopping()
     }
-}
-
-fn ends(counts: &JobCounts) -> String {
-    let dead = counts.by_status.dead_lettered;
-    let letters = if dead > 0 { format!(", {dead} dead-lettered") } else { String::new() };
-    format!("{} completed{letters}", counts.by_status.completed)
 }
 
 /// Says what is done, a line or an event.

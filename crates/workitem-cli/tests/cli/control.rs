@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use serde_json::json;
 
+use rustix::process::Signal;
+
 use crate::workshop::{Running, Workshop, eventually, lines};
 
 /// Longer than a run takes to see what is wanted of it.
@@ -69,6 +71,33 @@ fn a_cancelled_job_stops_and_stays_so_until_that_is_taken_back() {
     shop.verify("job");
     shop.ask(&["cancel", "job"]).complains(2, &["job `job` is finished"]);
     assert_eq!(shop.status("job")["state"], "finished");
+}
+
+#[test]
+fn cancelling_a_job_whose_run_was_killed_ends_its_agents() {
+    let shop = Workshop::new();
+    waiting(&shop).kill();
+    assert!(!shop.agents().is_empty());
+    assert_eq!(shop.counts("job"), [8, 2, 0, 0, 0]);
+    shop.ask(&["cancel", "job"]).exits(0);
+    assert!(shop.agents().is_empty(), "{:?}", shop.agents());
+    assert_eq!(shop.counts("job"), [10, 0, 0, 0, 0], "what ran was put back");
+    assert_eq!(shop.status("job")["state"], "cancelled");
+    shop.verify("job");
+}
+
+#[test]
+fn a_run_that_was_killed_before_it_saw_its_cancellation_leaves_nothing_to_those_who_do() {
+    let shop = Workshop::new();
+    let run = waiting(&shop);
+    run.signal(Signal::STOP);
+    shop.ask(&["cancel", "job"]).exits(0);
+    assert_eq!(shop.counts("job"), [8, 2, 0, 0, 0], "who has the lock may be alive");
+    run.kill();
+    shop.ask(&["resume", "job"]).complains(3, &["job `job` was cancelled", "workitem unpause job"]);
+    assert!(shop.agents().is_empty(), "{:?}", shop.agents());
+    assert_eq!(shop.counts("job"), [10, 0, 0, 0, 0], "what ran was put back");
+    shop.verify("job");
 }
 
 #[test]

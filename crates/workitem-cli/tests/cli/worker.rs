@@ -248,6 +248,25 @@ fn pause_and_cancel_reach_a_worker_elsewhere_at_once() {
 }
 
 #[test]
+fn what_a_lost_worker_had_of_a_cancelled_job_is_put_back_as_well() {
+    let shop = Workshop::new();
+    let address = server();
+    let store = ["--store", &address];
+    let agent = "echo $WORKITEM_ID >> ran; while [ ! -e go ]; do sleep 0.01; done";
+    waiting_job(&shop, &store, "job", 6, agent, &[]);
+    let worker = shop.spawn(&[&["worker", "job", "-j", "2", "--lease", "1s"], &store[..]].concat(), "");
+    eventually("two agents run", || shop.read_lines("ran").len() == 2);
+    worker.kill();
+    shop.ask(&[&["cancel", "job"], &store[..]].concat()).exits(0);
+    assert_eq!(count(&shop, &store, "job", "in_progress"), 2, "its lease has not run out");
+    // It ends as soon as nothing is in progress.
+    shop.ask(&[&["worker", "job", "--until-done"], &store[..]].concat()).exits(3);
+    assert!(shop.agents().is_empty(), "{:?}", shop.agents());
+    assert_eq!(count(&shop, &store, "job", "pending"), 6);
+    shop.ask(&[&["verify", "job"], &store[..]].concat()).exits(0);
+}
+
+#[test]
 fn a_worker_goes_on_when_its_server_is_back() {
     let shop = Workshop::new();
     let mut server = workitem_pgtest::Server::start(&[]).unwrap();

@@ -126,7 +126,8 @@ impl<'a> Side<'a> {
                 self.runs(&["resume", &job, "--json"], "")
             }
             2 => self.controlled("pause", &[-9, 0, 3, 4]),
-            3 => self.controlled("cancel", &[-9, 0, 3, 4]),
+            // With 6 a cancellation was just ending the agents of a run that had been killed.
+            3 => self.controlled("cancel", &[-9, 0, 3, 4, 6]),
             4 => {
                 self.runs(&["dlq", "retry", &job, "--json"], "")?;
                 self.runs(&["resume", &job, "--json"], "")
