@@ -1,9 +1,11 @@
 //! Where the server is, and who asks: `postgres://user:password@host:port/database?option=value&…`.
 //!
 //! All options of the driver are passed on. Its own are `schema`, which several stores of one database are told apart by,
-//! and `sslmode` and `sslrootcert`, of which the driver knows less than libpq does. What the address leaves out is taken
-//! from the environment that libpq reads: `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE` and
-//! `PGSSLROOTCERT`.
+//! and what libpq knows and the driver does not: `sslmode` in full, `sslrootcert`, `sslcert`, `sslkey` and `passfile`. What
+//! the address leaves out is taken from the environment that libpq reads: `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`,
+//! `PGPASSFILE`, `PGDATABASE`, `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY`.
+
+pub mod passfile;
 
 use std::fmt::Write as _;
 use std::net::IpAddr;
@@ -14,6 +16,8 @@ use std::{env, fmt};
 use percent_encoding::percent_decode_str;
 use postgres::config::{Config, Host, SslMode};
 use workitem_store::StoreError;
+
+use passfile::Passfile;
 
 /// The schema of a store whose address names none.
 const SCHEMA: &str = "workitem";
@@ -53,6 +57,8 @@ pub struct Address {
     pub trust: Trust,
     /// The roots that are trusted; `None` for those of the system.
     pub roots: Option<PathBuf>,
+    /// Who asks, by a certificate and its key.
+    pub client: Option<(PathBuf, PathBuf)>,
     /// A plain identifier.
     pub schema: String,
     /// What it is called in messages: the address without its password.
@@ -86,6 +92,8 @@ impl Address {
             return Err(bad("it has more than one `@`: write one in a user or password as %40"));
         }
         let (mut trust, mut roots) = (environment("PGSSLMODE"), environment("PGSSLROOTCERT"));
+        let (mut certificate, mut secret) = (environment("PGSSLCERT"), environment("PGSSLKEY"));
+        let mut passfile = environment("PGPASSFILE");
         let (mut schema, mut given, mut passed_on) = (SCHEMA.to_owned(), Vec::new(), Vec::new());
         for option in options.split('&').filter(|option| !option.is_empty()) {
             let (key, raw) = option.split_once('=').unwrap_or((option, ""));
@@ -95,6 +103,9 @@ impl Address {
                 "schema" => schema = value.into_owned(),
                 "sslmode" => trust = Some(value.into_owned()),
                 "sslrootcert" => roots = Some(value.into_owned()),
+                "sslcert" => certificate = Some(value.into_owned()),
+                "sslkey" => secret = Some(value.into_owned()),
+                "passfile" => passfile = Some(value.into_owned()),
                 _ => {
                     given.push(key);
                     passed_on.push(option);
@@ -110,7 +121,19 @@ impl Address {
         check_schema(&schema)?;
         let trust = trust.map_or(Ok(Trust::Prefer), |word| trust_of(&word))?;
         let roots = roots.filter(|file| file != "system").map(PathBuf::from);
+        let client = match (certificate, secret) {
+            (None, None) => None,
+            (Some(certificate), Some(secret)) => Some((certificate.into(), secret.into())),
+            _ => return Err(bad("of sslcert and sslkey one is left out: both are needed")),
+        };
         from_environment(&mut config, environment)?;
+        let usual = || environment("HOME").map(|home| Passfile::Usual(Path::new(&home).join(".pgpass")));
+        if let (None, Some(file)) =
+            (config.get_password(), passfile.map(|file| Passfile::Named(file.into())).or_else(usual))
+            && let Some(password) = file.password(&config)?
+        {
+            config.password(password);
+        }
         let defaults = |option: &str| !given.contains(&option);
         if defaults("connect_timeout") {
             config.connect_timeout(CONNECT);
@@ -142,7 +165,7 @@ impl Address {
             config.ssl_mode(SslMode::Disable);
         }
         let name = name(&config, &schema);
-        Ok(Self { config, trust, roots, schema, name })
+        Ok(Self { config, trust, roots, client, schema, name })
     }
 }
 

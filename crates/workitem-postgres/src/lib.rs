@@ -22,14 +22,17 @@
 //! # The address
 //!
 //! `postgres://USER:PASSWORD@HOST:PORT/DATABASE?OPTION=VALUE&…`, or `postgresql://`. A folder as `host` is that of a Unix
-//! socket. What is left out is taken from `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`, `PGDATABASE`, `PGSSLMODE` and
-//! `PGSSLROOTCERT`. Messages name the address without the password.
+//! socket. What is left out is taken from the environment, as libpq does: `PGHOST`, `PGPORT`, `PGUSER`, `PGPASSWORD`,
+//! `PGPASSFILE`, `PGDATABASE`, `PGSSLMODE`, `PGSSLROOTCERT`, `PGSSLCERT` and `PGSSLKEY`. Messages name the address without
+//! the password.
 //!
 //! | option | |
 //! |---|---|
 //! | `schema` | where the tables are; `workitem`. Stores in several schemas of one database do not see each other |
 //! | `sslmode` | `disable`, `prefer` (the default), `require`, `verify-ca`, `verify-full`: as libpq understands them |
 //! | `sslrootcert` | a file with the certificates that are trusted; those of the system, if it is left out or `system` |
+//! | `sslcert`, `sslkey` | files with the certificate by which the role shows who it is, and its key, which only its owner may read |
+//! | `passfile` | a file of passwords, which only its owner may read: lines `host:port:database:user:password`, of which the first that fits counts, `*` fits all. `~/.pgpass`, if it is left out |
 //! | `connect_timeout`, … | all that the driver knows: see [`postgres::Config`] |
 //!
 //! A session must stay with its connection, since a job's lock is the session's: a pooler in between has to pool sessions,

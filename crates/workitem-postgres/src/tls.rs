@@ -1,23 +1,27 @@
-//! Who the server is: rustls, with libpq's meaning of `sslmode`.
+//! Who the server is, and who asks: rustls, with libpq's meaning of `sslmode`.
 
+use std::fmt::Display;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootCertStore, SignatureScheme};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use workitem_store::StoreError;
 
+use crate::address::passfile::is_open;
 use crate::address::{Address, Trust, bad};
 
 /// What connects by TLS, trusting as the address says.
 ///
 /// # Errors
 ///
-/// [`StoreError::BadAddress`] if there are no roots to trust.
+/// [`StoreError::BadAddress`] if there are no roots to trust, or if the certificate or the key of who asks cannot be used.
 pub fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreError> {
     let provider = Arc::new(ring::default_provider());
     let verifier: Arc<dyn ServerCertVerifier> = match address.trust {
@@ -30,9 +34,35 @@ pub fn connector(address: &Address) -> Result<MakeRustlsConnect, StoreError> {
         .with_safe_default_protocol_versions()
         .map_err(|error| bad(format!("TLS cannot be set up: {error}")))?
         .dangerous()
-        .with_custom_certificate_verifier(verifier)
-        .with_no_client_auth();
+        .with_custom_certificate_verifier(verifier);
+    let config = match &address.client {
+        None => config.with_no_client_auth(),
+        Some((certificate, key)) => config
+            .with_client_auth_cert(certificates("sslcert", certificate)?, secret(key)?)
+            .map_err(|error| bad(format!("sslcert and sslkey cannot be used together: {error}")))?,
+    };
     Ok(MakeRustlsConnect::new(config))
+}
+
+fn unreadable(option: &str, file: &Path, error: impl Display) -> StoreError {
+    bad(format!("{option}, {}, cannot be read: {error}", file.display()))
+}
+
+/// The certificates of a file.
+fn certificates(option: &str, file: &Path) -> Result<Vec<CertificateDer<'static>>, StoreError> {
+    CertificateDer::pem_file_iter(file)
+        .and_then(Iterator::collect)
+        .map_err(|error| unreadable(option, file, error))
+}
+
+/// The key of who asks.
+fn secret(file: &Path) -> Result<PrivateKeyDer<'static>, StoreError> {
+    let about = fs::metadata(file).map_err(|error| unreadable("sslkey", file, error))?;
+    if is_open(&about) {
+        let file = file.display();
+        return Err(bad(format!("sslkey, {file}, can be read by others: chmod 600 {file}")));
+    }
+    PrivateKeyDer::from_pem_file(file).map_err(|error| unreadable("sslkey", file, error))
 }
 
 /// Trusts the roots of the address, or the system's.
@@ -44,12 +74,8 @@ fn known(address: &Address, provider: &Arc<CryptoProvider>) -> Result<Arc<WebPki
             "the system's root certificates".to_owned()
         }
         Some(file) => {
-            let unreadable = |error: &dyn std::fmt::Display| {
-                bad(format!("sslrootcert, {}, cannot be read: {error}", file.display()))
-            };
-            for certificate in CertificateDer::pem_file_iter(file).map_err(|error| unreadable(&error))? {
-                let certificate = certificate.map_err(|error| unreadable(&error))?;
-                roots.add(certificate).map_err(|error| unreadable(&error))?;
+            for certificate in certificates("sslrootcert", file)? {
+                roots.add(certificate).map_err(|error| unreadable("sslrootcert", file, error))?;
             }
             format!("sslrootcert, {},", file.display())
         }

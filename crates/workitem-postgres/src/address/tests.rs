@@ -54,6 +54,53 @@ fn what_is_left_out_is_what_libpq_would_take() {
 }
 
 #[test]
+fn a_password_from_a_file_is_the_last_that_counts() {
+    let home = tempfile::tempdir().unwrap();
+    let write = |name: &str, line: &str| {
+        let path = home.path().join(name);
+        std::fs::write(&path, line).unwrap();
+        std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+        path.display().to_string()
+    };
+    write(".pgpass", "db:*:*:*:usual\n");
+    let (other, third) = (write("other", "db:*:*:*:other\n"), write("third", "db:*:*:*:third\n"));
+    let usual =
+        [("HOME", &*home.path().display().to_string()), ("PGPASSFILE", &*other), ("PGPASSWORD", "own")];
+    let password = |url: &str, variables: &[(&str, &str)]| {
+        let config = read(url, variables).unwrap().config;
+        config.get_password().map(|password| String::from_utf8(password.to_vec()).unwrap())
+    };
+    let by_option = format!("postgres://db?passfile={third}");
+    for (url, variables, expected) in [
+        ("postgres://db", 1, Some("usual")),
+        ("postgres://other", 1, None),
+        ("postgres://db", 2, Some("other")),
+        (&*by_option, 2, Some("third")),
+        (&*by_option, 3, Some("own")),
+        ("postgres://ada:given@db", 3, Some("given")),
+    ] {
+        assert_eq!(password(url, &usual[..variables]).as_deref(), expected, "{url} {variables}");
+    }
+    assert_eq!(password(&format!("{by_option}&host=more"), &[]).as_deref(), Some("third"));
+    assert!(read("postgres://db", &[("PGPASSFILE", "/no/such/file")]).is_err());
+    // A file that is not needed is not looked for.
+    assert!(read("postgres://db", &[("PGPASSFILE", "/no/such/file"), ("PGPASSWORD", "own")]).is_ok());
+}
+
+#[test]
+fn who_asks_is_a_certificate_and_its_key() {
+    let variables = [("PGSSLCERT", "/c"), ("PGSSLKEY", "/k")];
+    let client = |url: &str, variables: &[(&str, &str)]| read(url, variables).unwrap().client;
+    assert_eq!(client("postgres://db", &[]), None);
+    assert_eq!(client("postgres://db", &variables), Some(("/c".into(), "/k".into())));
+    assert_eq!(client("postgres://db?sslcert=/d&sslkey=/l", &variables), Some(("/d".into(), "/l".into())));
+    for (url, variables) in [("postgres://db?sslcert=/c", &[][..]), ("postgres://db", &variables[1..])] {
+        let told = read(url, variables).unwrap_err().to_string();
+        assert!(told.contains("of sslcert and sslkey one is left out"), "{told}");
+    }
+}
+
+#[test]
 fn options_of_the_driver_are_passed_on_and_have_better_defaults() {
     let config = address("postgres://db").config;
     assert_eq!(config.get_connect_timeout(), Some(&CONNECT));

@@ -1,5 +1,6 @@
 //! Who the server is: a server with a certificate of its own making.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
@@ -15,7 +16,7 @@ struct Secured {
     server: Server,
     root: PathBuf,
     other: PathBuf,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 fn openssl(folder: &Path, arguments: &[&str]) {
@@ -23,28 +24,25 @@ fn openssl(folder: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// What an elliptic key of its own and a request or certificate for it take.
+const NEW_KEY: [&str; 6] = ["req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+
 fn make_root(folder: &Path, name: &str) {
     let (key, certificate, subject) = (format!("{name}.key"), format!("{name}.pem"), format!("/CN={name}"));
-    openssl(
-        folder,
-        &[
-            "req",
-            "-x509",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-days",
-            "2",
-            "-subj",
-            &subject,
-            "-keyout",
-            &key,
-            "-out",
-            &certificate,
-        ],
-    );
+    let as_root = ["-x509", "-days", "2", "-subj", &subject, "-keyout", &key, "-out", &certificate];
+    openssl(folder, &[&NEW_KEY[..], &as_root].concat());
+}
+
+/// A key and a certificate for it, by the root: `NAME.key` and `NAME.crt`.
+fn sign(folder: &Path, name: &str, common_name: &str, extensions: &str) {
+    let [key, request, certificate] = ["key", "csr", "crt"].map(|ending| format!("{name}.{ending}"));
+    let subject = format!("/CN={common_name}");
+    let whose = ["-subj", &subject, "-keyout", &key, "-out", &request];
+    openssl(folder, &[&NEW_KEY[..], &whose].concat());
+    fs::write(folder.join("extensions"), extensions).unwrap();
+    let by_root = ["x509", "-req", "-CA", "root.pem", "-CAkey", "root.key", "-CAcreateserial", "-days", "2"];
+    let signed = ["-in", &request, "-extfile", "extensions", "-out", &certificate];
+    openssl(folder, &[&by_root[..], &signed].concat());
 }
 
 fn secured() -> &'static Secured {
@@ -54,51 +52,28 @@ fn secured() -> &'static Secured {
         let path = folder.path();
         make_root(path, "root");
         make_root(path, "other");
-        let request = [
-            "req",
-            "-newkey",
-            "ec",
-            "-pkeyopt",
-            "ec_paramgen_curve:P-256",
-            "-nodes",
-            "-subj",
-            "/CN=localhost",
-            "-keyout",
-            "server.key",
-            "-out",
-            "server.csr",
-        ];
-        openssl(path, &request);
-        fs::write(path.join("names"), "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n").unwrap();
-        let sign = [
-            "x509",
-            "-req",
-            "-in",
-            "server.csr",
-            "-CA",
-            "root.pem",
-            "-CAkey",
-            "root.key",
-            "-CAcreateserial",
-            "-days",
-            "2",
-            "-extfile",
-            "names",
-            "-out",
-            "server.crt",
-        ];
-        openssl(path, &sign);
+        sign(path, "server", "localhost", "subjectAltName=DNS:localhost\nbasicConstraints=CA:FALSE\n");
+        sign(path, "client", "holder", "basicConstraints=CA:FALSE\n");
         let give = |data: &Path| -> io::Result<()> {
-            for file in ["server.crt", "server.key"] {
+            for file in ["root.pem", "server.crt", "server.key"] {
                 fs::copy(path.join(file), data.join(file))?;
             }
-            let private = std::os::unix::fs::PermissionsExt::from_mode(0o600);
-            fs::set_permissions(data.join("server.key"), private)
+            let rules = data.join("pg_hba.conf");
+            let others = fs::read_to_string(&rules)?;
+            fs::write(&rules, format!("hostssl all holder all cert\n{others}"))?;
+            set_mode(&data.join("server.key"), 0o600)
         };
-        let settings = ["ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key"];
+        let settings =
+            ["ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key", "ssl_ca_file=root.pem"];
         let server = Server::start_with(&settings, give).unwrap();
-        Secured { server, root: path.join("root.pem"), other: path.join("other.pem"), _folder: folder }
+        let mut admin = postgres::Client::connect(server.url(), postgres::NoTls).unwrap();
+        admin.batch_execute("CREATE ROLE holder LOGIN; GRANT ALL ON DATABASE postgres TO holder").unwrap();
+        Secured { server, root: path.join("root.pem"), other: path.join("other.pem"), folder }
     })
+}
+
+fn set_mode(file: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(file, PermissionsExt::from_mode(mode))
 }
 
 /// Opens the store by TCP; the password is one that the server knows unless told otherwise.
@@ -187,4 +162,46 @@ fn a_server_without_tls_is_refused_where_it_is_asked_for() {
     let url = format!("postgres://postgres:secret@localhost:{port}/postgres?sslmode=require");
     let told = PostgresStore::create(&url).err().expect("it is refused").to_string();
     assert!(told.contains("server does not support TLS"), "{told}");
+}
+
+/// Opens the store as the role that shows a certificate; where its key is, and who signed for the server.
+fn open_by_certificate(key: &Path, more: &str) -> Result<PostgresStore, String> {
+    let (port, root) = (secured().server.port().unwrap(), secured().root.display());
+    let certificate = secured().folder.path().join("client.crt");
+    let (certificate, key) = (certificate.display(), key.display());
+    PostgresStore::create(&format!(
+        "postgres://holder@localhost:{port}/postgres?schema=holders&sslrootcert={root}&sslcert={certificate}&sslkey={key}&{more}"
+    ))
+    .map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_role_may_show_who_it_is_by_a_certificate() {
+    let key = secured().folder.path().join("client.key");
+    for mode in ["sslmode=verify-full", "sslmode=prefer"] {
+        open_by_certificate(&key, mode).unwrap();
+    }
+    let port = secured().server.port().unwrap();
+    let without =
+        format!("postgres://holder:secret@localhost:{port}/postgres?schema=holders&sslmode=require");
+    let told = PostgresStore::create(&without).err().expect("it is refused").to_string();
+    assert!(told.contains("requires a valid client certificate"), "{told}");
+}
+
+#[test]
+fn a_certificate_that_cannot_be_shown_is_told() {
+    let folder = secured().folder.path();
+    let refused = |key: &str| open_by_certificate(&folder.join(key), "").err().expect("it is refused");
+    let told = refused("missing.key");
+    assert!(told.contains("sslkey, /") && told.contains("missing.key, cannot be read"), "{told}");
+    fs::write(folder.join("no.key"), "no key").unwrap();
+    set_mode(&folder.join("no.key"), 0o600).unwrap();
+    let told = refused("no.key");
+    assert!(told.contains("no.key, cannot be read"), "{told}");
+    let told = refused("other.key");
+    assert!(told.contains("cannot be used together"), "{told}");
+    fs::copy(folder.join("client.key"), folder.join("open.key")).unwrap();
+    set_mode(&folder.join("open.key"), 0o644).unwrap();
+    let told = refused("open.key");
+    assert!(told.contains("open.key, can be read by others: chmod 600 /"), "{told}");
 }
