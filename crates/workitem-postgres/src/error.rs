@@ -75,7 +75,13 @@ fn is_lost(error: &postgres::Error) -> bool {
 
 fn sql(store: &str, what: &str, error: postgres::Error) -> StoreError {
     let Some(told) = error.as_db_error() else {
-        let what = format!("{what}: {}", chain(&error));
+        let why = match chain(&error) {
+            why if why.ends_with("password missing") => {
+                "the server asks for a password: give it by PGPASSWORD or in ~/.pgpass".to_owned()
+            }
+            why => why,
+        };
+        let what = format!("{what}: {why}");
         return StoreError::Engine { store: store.to_owned(), what, cause: Some(Box::new(error)) };
     };
     let state = told.code();

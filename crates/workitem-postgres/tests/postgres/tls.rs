@@ -156,6 +156,14 @@ fn a_wrong_password_is_refused_and_not_repeated() {
 }
 
 #[test]
+fn who_has_no_password_is_told_how_to_give_it() {
+    let port = secured().server.port().unwrap();
+    let without = format!("postgres://postgres@localhost:{port}/postgres?passfile=/dev/null");
+    let told = PostgresStore::create(&without).err().expect("it is refused").to_string();
+    assert!(told.contains("the server asks for a password: give it by PGPASSWORD"), "{told}");
+}
+
+#[test]
 fn a_server_without_tls_is_refused_where_it_is_asked_for() {
     let plain = workitem_pgtest::shared();
     let Some(port) = plain.port() else { return };
