@@ -4,7 +4,8 @@ use std::io;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
-use rustix::fs::statvfs;
+use rustix::fs::{Access, access, statvfs};
+use rustix::io::Errno;
 use workitem_store::StoreError;
 
 /// An error inside a transaction: SQLite's, or one that already is the store's.
@@ -81,17 +82,38 @@ fn sql(store: &str, what: &str, error: rusqlite::Error) -> StoreError {
         }
         Some(ErrorCode::DiskFull) => format!("{what}: the disk is full"),
         Some(ErrorCode::ReadOnly) => format!("{what}: it cannot be written to"),
-        Some(ErrorCode::CannotOpen) => format!("{what}: it cannot be opened or made there"),
+        Some(ErrorCode::CannotOpen) => {
+            format!("{what}: it cannot be opened or made there{}", because(obstacle(store)))
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
             format!("{what}: another process has kept it locked for too long")
         }
         // Where it cannot make its index of the write-ahead log, it does not say why.
-        Some(ErrorCode::SystemIoFailure) if has_no_room(store) => {
-            format!("{what}: {error}; the disk is full")
+        Some(ErrorCode::SystemIoFailure) => {
+            let is_full = || has_no_room(store).then(|| "the disk is full".to_owned());
+            format!("{what}: {error}{}", because(obstacle(store).or_else(is_full)))
         }
         _ => format!("{what}: {error}"),
     };
     StoreError::Engine { store: store.to_owned(), what: told, cause: Some(Box::new(error)) }
+}
+
+fn because(why: Option<String>) -> String {
+    why.map(|why| format!("; {why}")).unwrap_or_default()
+}
+
+/// What is in the way of opening the store's files. None of them is opened for that: to close it again would end the locks
+/// that this process has on it.
+fn obstacle(store: &str) -> Option<String> {
+    ["", "-wal", "-shm"].iter().map(|suffix| format!("{store}{suffix}")).find_map(|file| {
+        if Path::new(&file).is_dir() {
+            return Some(format!("{file} is a folder"));
+        }
+        match access(&file, Access::READ_OK | Access::WRITE_OK) {
+            Ok(()) | Err(Errno::NOENT) => None,
+            Err(error) => Some(format!("{file}: {}", io::Error::from(error))),
+        }
+    })
 }
 
 /// Whether there is no room for another piece of that index around the store's file.

@@ -223,6 +223,11 @@ fn a_store_that_cannot_be_made_is_an_error() {
         let output = shop.run(&["map", "--store", store, "--", "touch", "ran"], "x\n");
         output.complains(5, &[&format!("store {store}")]);
     }
+    for (store, obstacle) in [(".", "opened or made there; . is a folder"), ("x.db", "x.db-wal is a folder")]
+    {
+        fs::create_dir_all(shop.file("x.db-wal")).unwrap();
+        shop.run(&["map", "--store", store, "--", "touch", "ran"], "x\n").complains(5, &[obstacle]);
+    }
     assert!(!shop.exists("ran"));
     assert_eq!(fs::read(shop.file("file")).unwrap(), b"x");
 }
