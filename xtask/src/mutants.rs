@@ -18,6 +18,8 @@ pub enum Suite {
     Machine,
     /// The store contract, its in-memory engine and the embedded one.
     Store,
+    /// The store for many machines.
+    Postgres,
     /// The orchestrator.
     Orchestrator,
 }
@@ -45,6 +47,7 @@ impl Suite {
         match self {
             Self::Machine => &["workitem-types", "workitem-typestate", "workitem-dynamic", "workitem-table"],
             Self::Store => &["workitem-store", "workitem-sqlite"],
+            Self::Postgres => &["workitem-postgres"],
             Self::Orchestrator => &["workitem-orchestrator"],
         }
     }
@@ -53,7 +56,7 @@ impl Suite {
     const fn witness(self) -> Option<&'static str> {
         match self {
             Self::Machine => Some("workitem-conformance"),
-            Self::Store | Self::Orchestrator => None,
+            Self::Store | Self::Postgres | Self::Orchestrator => None,
         }
     }
 
@@ -61,6 +64,7 @@ impl Suite {
         match self {
             Self::Machine => "machine",
             Self::Store => "store",
+            Self::Postgres => "postgres",
             Self::Orchestrator => "orchestrator",
         }
     }
@@ -111,7 +115,7 @@ pub fn run(root: &Path, suite: Suite, part: Part<'_>) -> Result<()> {
 /// namespace, below a shell that collects what is left behind there.
 fn contained(suite: Suite, output: &Path) -> Result<Option<String>> {
     match suite {
-        Suite::Machine | Suite::Store => return Ok(None),
+        Suite::Machine | Suite::Store | Suite::Postgres => return Ok(None),
         Suite::Orchestrator => {}
     }
     // Root can make a namespace as it is; others become root in one of their own.
