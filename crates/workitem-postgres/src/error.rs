@@ -94,6 +94,9 @@ fn sql(store: &str, what: &str, error: postgres::Error) -> StoreError {
         "it cannot be written to: the server is a standby, or set to read only".to_owned()
     } else if *state == SqlState::LOCK_NOT_AVAILABLE || *state == SqlState::QUERY_CANCELED {
         format!("another session has kept it locked or busy for too long ({})", words(told))
+    } else if [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(state) {
+        let pooler = "a pooler in between must pool sessions, not transactions";
+        format!("the session is not the one that it was before; {pooler} ({})", words(told))
     } else if *state == SqlState::INSUFFICIENT_PRIVILEGE {
         format!("this role may not do that: {}", words(told))
     } else {
@@ -133,4 +136,21 @@ fn chain(error: &postgres::Error) -> String {
         source = cause.source();
     }
     told
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_session_that_is_another_one_between_two_transactions_is_told() {
+        let mut client = postgres::Client::connect(workitem_pgtest::shared().url(), postgres::NoTls).unwrap();
+        client.batch_execute("PREPARE known AS SELECT 1").unwrap();
+        for statement in ["EXECUTE unknown", "PREPARE known AS SELECT 1"] {
+            let failure = Failure::Sql(client.batch_execute(statement).unwrap_err());
+            let told = failure.while_doing("store", "claiming").to_string();
+            assert!(told.contains("claiming: the session is not the one that it was before"), "{told}");
+            assert!(told.contains("must pool sessions, not transactions (prepared statement"), "{told}");
+        }
+    }
 }
