@@ -8,7 +8,7 @@ use workitem_store::{BlobName, BlobWriter, Blobs, StoreError};
 
 use crate::PostgresStore;
 use crate::codes::stream_code;
-use crate::error::Failure;
+use crate::error::{Failure, refused};
 use crate::pool::{Pool, Tx};
 use crate::rows::{Fields, number};
 
@@ -91,6 +91,24 @@ impl Unfinished {
         Ok(())
     }
 
+    /// A server that went down meanwhile, or left its place to another, may have forgotten pieces: none was waited for.
+    fn expect_all(&self, tx: &mut Tx<'_>) -> Result<(), Failure> {
+        let Name { job, seq, attempt, stream } = &self.name;
+        let there = tx.query_one(
+            "SELECT count(*) FROM pieces WHERE job = $1 AND seq = $2 AND attempt = $3 AND stream = $4 AND writer = $5",
+            &[job, seq, attempt, stream, &self.writer],
+        )?;
+        let there: i64 = Fields::of("item", "pieces", &there).get(0)?;
+        if there == self.pieces {
+            return Ok(());
+        }
+        let lost = format!(
+            "{}: the server has lost some of it: of {} pieces {there} are there",
+            self.what, self.pieces
+        );
+        Err(refused(tx.store, lost).into())
+    }
+
     fn write_out(&mut self) -> io::Result<()> {
         let (pool, what) = (Arc::clone(&self.pool), mem::take(&mut self.what));
         let stored = pool.write(&what, |tx| {
@@ -130,6 +148,7 @@ impl BlobWriter for Unfinished {
             if !writer.buffer.is_empty() {
                 writer.store(tx)?;
             }
+            writer.expect_all(tx)?;
             let Name { job, seq, attempt, stream } = &writer.name;
             tx.execute(
                 "INSERT INTO blobs (job, seq, attempt, stream, writer, length) VALUES ($1, $2, $3, $4, $5, $6)

@@ -61,7 +61,8 @@ pub fn claim(tx: &mut Tx<'_>, request: &ClaimRequest<'_>, head: Due) -> Result<C
         }
         log.write(tx)?;
     }
-    let next_due = next_due(tx, job, to)?;
+    // Where there was less than was asked for, others may be claiming what stands before the last that was found.
+    let next_due = next_due(tx, job, if bound(steps.len()) < limit { START } else { to })?;
     let claims = steps
         .into_iter()
         .zip(payloads)

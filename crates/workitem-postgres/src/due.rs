@@ -92,8 +92,10 @@ pub fn put(tx: &mut Tx<'_>, job: JobId, ranges: &[Range]) -> Result<(), Failure>
 /// wanted.
 pub fn lock(tx: &mut Tx<'_>, job: JobId, by: i64, head: Due, limit: i64) -> Result<Vec<Range>, Failure> {
     let (mut ranges, mut behind, mut missing): (Vec<Range>, Due, i64) = (Vec::new(), head, limit);
-    // As many as it takes if they are full; after that, if the next are as full as the last were.
-    let mut most = (limit.saturating_add(RANGE - 1) / RANGE).max(1);
+    // As many as it takes if they are full. If they are not, twice as many come next: what is locked others pass over, and
+    // those behind may be full.
+    let full = |items: i64| (items.saturating_add(RANGE - 1) / RANGE).max(1);
+    let mut most = full(limit);
     loop {
         let rows = tx.query(DUE, &[&job.0, &by, &behind.0, &behind.1, &most])?;
         let mut found = 0;
@@ -110,7 +112,7 @@ pub fn lock(tx: &mut Tx<'_>, job: JobId, by: i64, head: Due, limit: i64) -> Resu
         if missing <= 0 || looked < most {
             return Ok(ranges);
         }
-        most = missing.saturating_mul(looked).saturating_add(found - 1) / found;
+        most = full(missing).max(2 * looked);
     }
 }
 
@@ -151,17 +153,26 @@ fn first(ranges: &[Range], limit: i64) -> (Vec<Range>, Option<Range>) {
     (whole, None)
 }
 
+/// Locks the range in which an item is pending at this version, if there is one. If somebody else had it and has cut it
+/// into others, the statement that waited for them finds none of these; so a look without waiting comes first, and again.
+pub fn lock_range_of(tx: &mut Tx<'_>, job: JobId, item: Range) -> Result<Option<Range>, Failure> {
+    const RANGE_OF: &str = "SELECT seq, until FROM due WHERE job = $1 AND run_at = $2
+         AND seq BETWEEN $3::bigint - 127 AND $3 AND until >= $3 AND version = $4";
+    let Range { run_at, first: seq, version, .. } = item;
+    while tx.query_opt(RANGE_OF, &[&job.0, &run_at, &seq, &version])?.is_some() {
+        let locked = tx.query_opt(&format!("{RANGE_OF} FOR UPDATE"), &[&job.0, &run_at, &seq, &version])?;
+        if let Some(row) = locked {
+            let fields = Fields::of("range", "due", &row);
+            return Ok(Some(Range { first: fields.get(0)?, last: fields.get(1)?, ..item }));
+        }
+    }
+    Ok(None)
+}
+
 /// Takes one item that is pending at this version out of its range; whether it was in one.
 pub fn take_out(tx: &mut Tx<'_>, job: JobId, item: Range) -> Result<bool, Failure> {
-    let Range { run_at, first: seq, version, .. } = item;
-    let found = tx.query_opt(
-        "SELECT seq, until FROM due WHERE job = $1 AND run_at = $2 AND seq BETWEEN $3::bigint - 127 AND $3
-         AND until >= $3 AND version = $4 FOR UPDATE",
-        &[&job.0, &run_at, &seq, &version],
-    )?;
-    let Some(found) = found else { return Ok(false) };
-    let fields = Fields::of("range", "due", &found);
-    let (first, last): (i64, i64) = (fields.get(0)?, fields.get(1)?);
+    let Some(Range { first, last, .. }) = lock_range_of(tx, job, item)? else { return Ok(false) };
+    let Range { run_at, first: seq, .. } = item;
     tx.execute("DELETE FROM due WHERE job = $1 AND run_at = $2 AND seq = $3", &[&job.0, &run_at, &first])?;
     let rest = [Range { last: seq - 1, first, ..item }, Range { first: seq + 1, last, ..item }];
     let rest: Vec<Range> = rest.into_iter().filter(|range| range.len() > 0).collect();

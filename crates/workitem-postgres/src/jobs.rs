@@ -5,6 +5,7 @@ use workitem_store::{Control, Job, JobId, NewJob, StoreError, whole_micros};
 
 use crate::calls::CHANNEL;
 use crate::codes::{control_code, control_of};
+use crate::counts;
 use crate::error::Failure;
 use crate::pool::{SHARDS, Tx};
 use crate::rows::{Fields, micros};
@@ -113,11 +114,14 @@ pub fn set_control(tx: &mut Tx<'_>, id: JobId, control: Control) -> Result<(), F
 
 /// Notes that no item will change any more; whether nobody has before.
 pub fn finish(tx: &mut Tx<'_>, id: JobId) -> Result<bool, Failure> {
+    // Nobody adds to it until that is noted.
+    locked(tx, id)?;
+    if !counts::read(tx, id)?.is_finished() {
+        return Ok(false);
+    }
     let noted = tx.execute("UPDATE jobs SET finished = true WHERE id = $1 AND NOT finished", &[&id.0])?;
     if noted == 1 {
         tell(tx, id)?;
-    } else {
-        sealed(tx, id)?;
     }
     Ok(noted == 1)
 }

@@ -101,7 +101,8 @@ fn write_output(tx: &mut Tx<'_>, steps: &[&AnyStep]) -> Result<(), Failure> {
             "INSERT INTO attempts (job, seq, attempt, stdout, stdout_blob, stdout_total, stderr, stderr_blob,
              stderr_total)
              SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[], $4::bytea[], $5::bigint[],
-             $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[])",
+             $6::bigint[], $7::bytea[], $8::bigint[], $9::bigint[])
+             ON CONFLICT (job, seq, attempt) DO NOTHING",
             &[
                 &jobs,
                 &seqs,

@@ -2,19 +2,20 @@
 //! thousand steps as for one.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::mem;
+use std::{iter, mem};
 
-use workitem_store::engine::history_rows;
+use workitem_store::engine::{as_json_keeps, history_rows};
 use workitem_store::{AnyStep, HistoryRow, JobId, Outcome, Token};
 use workitem_types::{ItemId, StatusKind};
 
 use crate::claim::hold;
 use crate::due::{self, Range};
 use crate::error::Failure;
+use crate::jobs;
 use crate::log::Log;
 use crate::pool::Tx;
 use crate::rows::{self, AFTER_HISTORY, Fields, HISTORY, micros, number};
-use crate::states::{Update, insert, update};
+use crate::states::{Update, insert, put_off, update};
 
 /// An item: its job and its position there.
 pub type Place = (i64, u64);
@@ -63,6 +64,7 @@ pub fn one_by_one(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Fa
     let all: Vec<Update<'_>> = steps.iter().map(Update).collect();
     let origins = origins(tx, &all)?;
     let mut stored = lock(tx, steps)?;
+    lock_ranges(tx, steps, &stored)?;
     let mut known = known(tx, steps, &stored)?;
     let (mut updates, mut log) = (BTreeMap::new(), Log::default());
     let mut outcomes = Vec::with_capacity(steps.len());
@@ -75,8 +77,8 @@ pub fn one_by_one(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Fa
             Some(item) if item.version == step.token().version() && is_there(tx, step, item)? => {
                 updates.insert(place, Update(step));
                 log.add(step, origins.get(&place))?;
-                *item = Stored { version: step.version_after(), run_at: step.run_at().map_or(0, micros) };
-                known.extend(history_rows(step).map(|row| ((place, row.version), row)));
+                *item = Stored { version: step.version_after(), run_at: step.run_at().map_or(0, put_off) };
+                known.extend(history_rows(step).map(as_json_keeps).map(|row| ((place, row.version), row)));
                 Outcome::Recorded
             }
             Some(_) if is_recorded(step, &known) => Outcome::Recorded,
@@ -86,7 +88,29 @@ pub fn one_by_one(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Fa
     }
     write_locked(tx, updates)?;
     log.write(tx)?;
+    // Of a job that is gone nobody is ahead.
+    let fenced = iter::zip(steps, &outcomes).filter(|(_, outcome)| **outcome == Outcome::Fenced);
+    for job in fenced.map(|(step, _)| step.token().job()).collect::<BTreeSet<JobId>>() {
+        jobs::sealed(tx, job)?;
+    }
     Ok(outcomes)
+}
+
+/// Locks the ranges that pending items are begun out of, in the order of the items, which is that of the ranges.
+fn lock_ranges(tx: &mut Tx<'_>, steps: &[AnyStep], stored: &BTreeMap<Place, Stored>) -> Result<(), Failure> {
+    let begun = steps.iter().filter(|step| step.from() == StatusKind::Pending).map(AnyStep::token);
+    let begun: BTreeMap<Place, Token> = begun.map(|token| (place(token), token)).collect();
+    for (place, token) in begun {
+        if let Some(item) = stored.get(&place).filter(|item| item.version == token.version()) {
+            due::lock_range_of(tx, token.job(), pending(token, item)?)?;
+        }
+    }
+    Ok(())
+}
+
+/// The item, as it stands among what is due.
+fn pending(token: Token, item: &Stored) -> Result<Range, Failure> {
+    Ok(Range::of(number(token.seq())?, item.run_at, number(token.version())?))
 }
 
 /// Whether nobody has claimed the item meanwhile, if the step is one of a pending item: a claim locks no item.
@@ -94,9 +118,7 @@ fn is_there(tx: &mut Tx<'_>, step: &AnyStep, item: &Stored) -> Result<bool, Fail
     if step.from() != StatusKind::Pending {
         return Ok(true);
     }
-    let token = step.token();
-    let item = Range::of(number(token.seq())?, item.run_at, number(token.version())?);
-    due::take_out(tx, token.job(), item)
+    due::take_out(tx, step.token().job(), pending(step.token(), item)?)
 }
 
 fn write_locked(tx: &mut Tx<'_>, updates: BTreeMap<Place, Update<'_>>) -> Result<(), Failure> {
@@ -134,18 +156,25 @@ pub fn place(token: Token) -> Place {
 /// The letters that items of a batch were submitted anew for.
 type Origins = BTreeMap<Place, ItemId>;
 
-/// Those of all items between the first and the last one of each job: mostly there are none.
+/// Mostly there are none between the first and the last item of a job, and then the items need not be looked for one by one.
 fn origins(tx: &mut Tx<'_>, updates: &[Update<'_>]) -> Result<Origins, Failure> {
-    let mut spans: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
+    let mut jobs: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
     for (job, seq) in updates.iter().map(Update::place) {
-        let (first, last) = spans.entry(job).or_insert((seq, seq));
-        (*first, *last) = (seq.min(*first), seq.max(*last));
+        jobs.entry(job).or_default().insert(number(seq)?);
     }
     let mut origins = Origins::new();
-    for (job, (first, last)) in spans {
+    for (job, seqs) in jobs {
+        let any = tx.query_opt(
+            "SELECT 1 FROM items WHERE job = $1 AND seq BETWEEN $2 AND $3 AND origin IS NOT NULL LIMIT 1",
+            &[&job, &seqs.first(), &seqs.last()],
+        )?;
+        if any.is_none() {
+            continue;
+        }
         let rows = tx.query(
-            "SELECT seq, origin FROM items WHERE job = $1 AND seq BETWEEN $2 AND $3 AND origin IS NOT NULL",
-            &[&job, &number(first)?, &number(last)?],
+            "SELECT i.seq, i.origin FROM unnest($2::bigint[]) AS n (seq) CROSS JOIN LATERAL
+             (SELECT seq, origin FROM items WHERE job = $1 AND seq = n.seq AND origin IS NOT NULL OFFSET 0) AS i",
+            &[&job, &seqs.into_iter().collect::<Vec<_>>()],
         )?;
         for row in &rows {
             let fields = Fields::of("item", "items", row);
@@ -171,11 +200,17 @@ fn lock(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<BTreeMap<Place, Stored>, F
          (SELECT job, seq FROM items WHERE job = n.job AND seq = n.seq OFFSET 0) AS i ON CONFLICT DO NOTHING",
         &[&jobs, &seqs],
     )?;
+    tx.execute(
+        "SELECT FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
+         (SELECT FROM states WHERE job = n.job AND seq = n.seq FOR UPDATE) AS s",
+        &[&jobs, &seqs],
+    )?;
+    // Only now: a statement that waits for somebody does not see what they have claimed meanwhile.
     let rows = tx.query(
         "SELECT s.seq, s.job, s.version, s.run_at, EXISTS (SELECT 1 FROM claims c WHERE c.job = s.job
              AND c.seq BETWEEN s.seq - 127 AND s.seq AND c.until >= s.seq AND c.version = s.version)
          FROM unnest($1::bigint[], $2::bigint[]) AS n (job, seq) CROSS JOIN LATERAL
-         (SELECT * FROM states WHERE job = n.job AND seq = n.seq FOR UPDATE) AS s",
+         (SELECT * FROM states WHERE job = n.job AND seq = n.seq OFFSET 0) AS s",
         &[&jobs, &seqs],
     )?;
     let read = |row| {
@@ -226,5 +261,5 @@ fn known(
 /// Whether the history already holds what the step wants to write.
 fn is_recorded(step: &AnyStep, known: &BTreeMap<(Place, u64), HistoryRow>) -> bool {
     let place = place(step.token());
-    history_rows(step).all(|row| known.get(&(place, row.version)) == Some(&row))
+    history_rows(step).map(as_json_keeps).all(|row| known.get(&(place, row.version)) == Some(&row))
 }

@@ -9,6 +9,7 @@ use crate::error::Failure;
 use crate::pool::Tx;
 use crate::record::{Place, place};
 use crate::rows::{micros, number, status_columns};
+use crate::submit::parts;
 
 /// What becomes of an item: what a step says. What is in progress is stored as what it was before it began, and held by a
 /// claim; so both ends of a step are one version and one attempt less there.
@@ -46,7 +47,7 @@ impl<'s> Update<'s> {
     }
 
     pub fn run_at(&self) -> i64 {
-        self.0.run_at().map_or(0, micros)
+        self.0.run_at().map_or(0, put_off)
     }
 
     fn state(&self) -> i16 {
@@ -57,6 +58,11 @@ impl<'s> Update<'s> {
     fn attempts(&self) -> usize {
         self.0.record().attempts - usize::from(self.begun().is_some())
     }
+}
+
+/// What was put off until 1970 or before comes behind what never was, as if it were until just after.
+pub fn put_off(until: DateTime<Utc>) -> i64 {
+    micros(until).max(1)
 }
 
 /// What is written of each item. One that has failed stays whose it was.
@@ -79,28 +85,39 @@ pub fn insert(tx: &mut Tx<'_>, items: &[Update<'_>]) -> Result<usize, Failure> {
     write(tx, &insert, items)
 }
 
-/// Writes what becomes of items that have the version from which it starts; how many those were.
+/// Writes what becomes of items that have the version from which it starts; how many those were. The version is looked at
+/// once more where the row is: servers before 14.20, 15.15, 16.11 and 17.7 do not see that it is not the one that stood in
+/// this place when somebody else had it.
 pub fn update(tx: &mut Tx<'_>, items: &[Update<'_>]) -> Result<usize, Failure> {
     let update = format!(
         "UPDATE states s SET version = n.version, state = n.state, attempts = n.attempts, failures = n.failures,
              text = n.text, at = n.at, crashes = s.crashes + n.crashes, run_at = n.run_at, worker = {WORKER}
          FROM {ROWS} CROSS JOIN LATERAL
              (SELECT ctid FROM states WHERE job = n.job AND seq = n.seq AND version = n.was OFFSET 0) AS place
-         WHERE s.ctid = place.ctid"
+         WHERE s.ctid = place.ctid AND s.version = n.was"
     );
     write(tx, &update, items)
 }
 
 fn write(tx: &mut Tx<'_>, sql: &str, items: &[Update<'_>]) -> Result<usize, Failure> {
-    if items.is_empty() {
-        return Ok(0);
+    let mut written = 0;
+    for part in parts(items, |update| texts(update).0.map_or(0, <[u8]>::len)) {
+        written += write_part(tx, sql, part)?;
     }
+    Ok(written)
+}
+
+/// An error, and when it was given up.
+fn texts<'s>(update: &Update<'s>) -> (Option<&'s [u8]>, Option<i64>) {
+    status_columns(&update.0.record().status)
+}
+
+fn write_part(tx: &mut Tx<'_>, sql: &str, items: &[Update<'_>]) -> Result<usize, Failure> {
     let column = |value: &dyn Fn(&Update<'_>) -> Result<i64, Failure>| -> Result<Vec<i64>, Failure> {
         items.iter().map(value).collect()
     };
     let states: Vec<i16> = items.iter().map(Update::state).collect();
-    let (texts, ats): (Vec<_>, Vec<_>) =
-        items.iter().map(|update| status_columns(&update.0.record().status)).unzip();
+    let (texts, ats): (Vec<_>, Vec<_>) = items.iter().map(texts).unzip();
     let written = tx.execute(
         sql,
         &[

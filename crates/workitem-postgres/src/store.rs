@@ -11,8 +11,14 @@ use workitem_store::{
 };
 use workitem_types::{ItemId, StatusKind};
 
-use crate::rows::{bound, micros};
+use crate::error::Failure;
+use crate::rows::bound;
+use crate::states::put_off;
 use crate::{PostgresStore, calls, claim, counts, jobs, lease, letters, lock, read, record, submit};
+
+/// How often steps that were overtaken are decided about one by one: once is enough, unless the server ends that, too,
+/// because it and another transaction wait for each other.
+const CAREFUL: usize = 3;
 
 impl Store for PostgresStore {
     fn name(&self) -> String {
@@ -104,15 +110,17 @@ impl Store for PostgresStore {
         if steps.is_empty() {
             return Ok(Vec::new());
         }
-        let outcomes = match self.pool.attempt(|tx| record::at_once(tx, steps)) {
-            Err(failure) if failure.is_overtaken() => {
-                self.write("recording", |tx| record::one_by_one(tx, steps))?
+        let mut recorded = self.pool.attempt(|tx| record::at_once(tx, steps));
+        for _ in 0..CAREFUL {
+            if !recorded.as_ref().is_err_and(Failure::is_overtaken) {
+                break;
             }
-            recorded => recorded.map_err(|failure| failure.while_doing(self.pool.name(), "recording"))?,
-        };
+            recorded = self.pool.attempt(|tx| record::one_by_one(tx, steps));
+        }
+        let outcomes = recorded.map_err(|failure| failure.while_doing(self.pool.name(), "recording"))?;
         for step in steps.iter().filter(|step| step.record().status.kind() == StatusKind::Pending) {
             let token = step.token();
-            self.heads.put_back(token.job(), (step.run_at().map_or(0, micros), bound(token.seq())));
+            self.heads.put_back(token.job(), (step.run_at().map_or(0, put_off), bound(token.seq())));
         }
         Ok(outcomes)
     }

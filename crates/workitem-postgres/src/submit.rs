@@ -126,6 +126,9 @@ pub fn last_seq(tx: &mut Tx<'_>, job: JobId) -> Result<i64, Failure> {
 }
 
 pub fn skip(tx: &mut Tx<'_>, job: JobId, lines: &[Skipped]) -> Result<(), Failure> {
+    // In their order, so that two who tell of the same lines wait for each other in one direction only.
+    let mut lines: Vec<&Skipped> = lines.iter().collect();
+    lines.sort_unstable_by_key(|line| line.position);
     let positions: Vec<i64> = lines.iter().map(|line| number(line.position)).collect::<Result<_, _>>()?;
     let places: Vec<&[u8]> = lines.iter().map(|line| line.place.as_bytes()).collect();
     let reasons: Vec<&[u8]> = lines.iter().map(|line| line.reason.as_bytes()).collect();

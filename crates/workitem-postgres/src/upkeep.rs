@@ -108,29 +108,34 @@ impl PostgresStore {
     pub(crate) fn delete_rest(&self, job: JobId) -> Result<(), StoreError> {
         self.heads.forget(job);
         for (table, count) in TABLES {
-            let Some((first, last)) =
-                self.read("deleting what a job had", |tx| span(tx, job, table, count))?
-            else {
-                continue;
-            };
             let delete = format!("DELETE FROM {table} WHERE job = $1 AND {count} BETWEEN $2 AND $3");
-            let mut from = first;
-            while from <= last {
-                let to = from.saturating_add(CHUNK - 1);
-                self.write("deleting what a job had", |tx| tx.execute(&delete, &[&job.0, &from, &to]))?;
-                from = to.saturating_add(1);
+            let mut behind = i64::MIN;
+            // From the first that is there: lines that were passed over can be far apart.
+            while let Some(first) =
+                self.read("deleting what a job had", |tx| first(tx, job, (table, count), behind))?
+            {
+                let last = first.saturating_add(CHUNK - 1);
+                self.write("deleting what a job had", |tx| tx.execute(&delete, &[&job.0, &first, &last]))?;
+                if last == i64::MAX {
+                    break;
+                }
+                behind = last;
             }
         }
         Ok(())
     }
 }
 
-/// The first and the last count of a job's rows.
-fn span(tx: &mut Tx<'_>, job: JobId, table: &str, count: &str) -> Result<Option<(i64, i64)>, Failure> {
-    let row =
-        tx.query_one(&format!("SELECT min({count}), max({count}) FROM {table} WHERE job = $1"), &[&job.0])?;
-    let fields = Fields::of("job", "its rows", &row);
-    Ok(fields.get::<Option<i64>>(0)?.zip(fields.get::<Option<i64>>(1)?))
+/// The first count of a job's rows behind this one.
+fn first(
+    tx: &mut Tx<'_>,
+    job: JobId,
+    (table, count): (&str, &str),
+    behind: i64,
+) -> Result<Option<i64>, Failure> {
+    let min = format!("SELECT min({count}) FROM {table} WHERE job = $1 AND {count} > $2");
+    let row = tx.query_one(&min, &[&job.0, &behind])?;
+    Fields::of("job", "its rows", &row).get(0)
 }
 
 /// Output that no attempt refers to, finished or not.
@@ -139,7 +144,9 @@ struct Stray {
     bytes: u64,
 }
 
-/// Output of an attempt that is under way is not left over, whoever works on it: its worker has a lease.
+/// Output of an attempt that is in progress is not left over, nor is it if its worker's lease has run out: as long as nobody
+/// has put the item back, what it says counts. Of any other attempt it counts no more, so that none of these is recorded
+/// after it was found here.
 fn strays(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<Stray>, Failure> {
     let rows = tx.query(
         "SELECT p.seq, p.attempt, p.stream, sum(octet_length(p.bytes))::bigint FROM pieces p
@@ -147,8 +154,7 @@ fn strays(tx: &mut Tx<'_>, job: JobId) -> Result<Vec<Stray>, Failure> {
          AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.job = p.job AND a.seq = p.seq AND a.attempt = p.attempt
              AND CASE p.stream WHEN 0 THEN a.stdout_blob ELSE a.stderr_blob END IS NOT NULL OFFSET 0)
          AND NOT EXISTS (SELECT 1 FROM items_now i WHERE i.job = p.job AND i.seq = p.seq AND i.state = 1
-             AND i.attempts = p.attempt AND EXISTS
-             (SELECT 1 FROM workers w WHERE w.job = i.job AND w.name = i.text OFFSET 0) OFFSET 0)
+             AND i.attempts = p.attempt OFFSET 0)
          GROUP BY p.seq, p.attempt, p.stream",
         &[&job.0],
     )?;
@@ -201,7 +207,7 @@ fn rest(tx: &mut Tx<'_>, job: JobId) -> Result<Swept, Failure> {
     let pieces = Fields::of("job", "pieces", &row).number(0)?;
     let mut rest = Swept { pieces, bytes: blobs_weight(tx, job)? };
     for (table, count) in TABLES.iter().filter(|(table, _)| !["blobs", "pieces"].contains(table)) {
-        if span(tx, job, table, count)?.is_some() {
+        if first(tx, job, (table, count), i64::MIN)?.is_some() {
             rest += Swept::piece(rows_weight(tx, job)?);
             break;
         }

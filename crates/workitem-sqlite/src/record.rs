@@ -49,7 +49,8 @@ impl<'t> Recorder<'t> {
                     result,
                     step.is_crash(),
                     spawned,
-                    step.run_at().map_or(0, micros),
+                    // Put off until 1970 or before, it comes behind what never was, as if it were until just after.
+                    step.run_at().map_or(0, |until| micros(until).max(1)),
                     token.job().0,
                     token.seq(),
                     token.version(),
@@ -58,8 +59,11 @@ impl<'t> Recorder<'t> {
             )
             .optional()?;
         let Some(origin) = swapped else {
-            let known = self.is_recorded(step)?;
-            return Ok(if known { Outcome::Recorded } else { Outcome::Fenced });
+            if self.is_recorded(step)? {
+                return Ok(Outcome::Recorded);
+            }
+            // Of a job that is gone nobody is ahead.
+            return self.counts_of(token.job()).map(|_| Outcome::Fenced);
         };
         for NewEvent { version, event, cause } in engine::new_events(step) {
             let cause = cause.map(|cause| serde_json::to_string(&cause).expect("a cause is JSON"));
@@ -114,7 +118,7 @@ impl<'t> Recorder<'t> {
                 rows::history,
             )?
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(known.into_iter().eq(engine::history_rows(step)))
+        Ok(known.into_iter().eq(engine::history_rows(step).map(engine::as_json_keeps)))
     }
 
     fn keep_output(&self, step: &AnyStep) -> Result<(), Failure> {
@@ -125,7 +129,7 @@ impl<'t> Recorder<'t> {
         let (stdout, stdout_blob) = stream_columns(&output.stdout);
         let (stderr, stderr_blob) = stream_columns(&output.stderr);
         let token = step.token();
-        self.tx.prepare_cached("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(
+        self.tx.prepare_cached("INSERT INTO attempts VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (job, seq, attempt) DO NOTHING")?.execute(
             params![
                 token.job().0,
                 token.seq(),

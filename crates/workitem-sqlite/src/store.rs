@@ -114,7 +114,7 @@ impl Store for SqliteStore {
     }
 
     fn finish(&self, job: JobId, _: DateTime<Utc>) -> Result<bool, StoreError> {
-        self.counts(job).map(|_| true)
+        self.counts(job).map(|counts| counts.is_finished())
     }
 
     fn listen(&self, _: Option<JobId>, _: Call) -> Result<Option<Box<dyn Listening>>, StoreError> {

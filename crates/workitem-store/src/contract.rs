@@ -64,6 +64,7 @@ macro_rules! contract_tests {
                 an_item_is_claimed_once
                 a_claim_is_in_the_history
                 what_is_put_off_is_claimed_when_due
+                what_is_put_off_until_before_all_clocks_comes_behind_what_never_was
                 what_is_due_by_another_clock_is_handed_out_at_the_time_of_day
                 what_was_interrupted_comes_first
                 concurrent_claims_share_the_items
@@ -77,6 +78,8 @@ macro_rules! contract_tests {
                 a_batch_keeps_the_good_beside_the_stale
                 of_two_steps_of_one_attempt_the_first_counts
                 counts_follow_every_step
+                a_step_of_a_job_that_is_gone_is_an_error
+                a_path_that_is_no_text_is_recorded_once
                 output_is_kept_for_each_attempt
                 long_output_goes_to_blobs
                 times_are_kept_to_the_microsecond

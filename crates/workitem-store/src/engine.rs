@@ -6,7 +6,7 @@
 use std::time::SystemTime;
 
 use chrono::{DateTime, Utc};
-use workitem_types::{ItemId, StatusKind, WorkItemRecord};
+use workitem_types::{ItemId, StatusKind, WorkItemEvent, WorkItemRecord};
 use workitem_typestate::{AgentStart, AnyWorkItem, InProgress, StepEvent, WorkItem, WrongState};
 
 pub use crate::finding::{left_behind, size, span};
@@ -115,6 +115,16 @@ pub fn history_rows(step: &AnyStep) -> impl Iterator<Item = HistoryRow> {
         at: event.at(),
         cause,
     })
+}
+
+/// A row of the history as it is read back where results are kept as JSON: of a path that is not UTF-8 as much is there as
+/// JSON can hold.
+pub fn as_json_keeps(mut row: HistoryRow) -> HistoryRow {
+    if let WorkItemEvent::AgentComplete { result } = &mut row.event {
+        let path = result.worktree_path.take();
+        result.worktree_path = path.map(|path| path.to_string_lossy().into_owned().into());
+    }
+    row
 }
 
 /// The system's clock, for stores that have no other: in whole microseconds.

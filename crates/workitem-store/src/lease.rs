@@ -116,7 +116,8 @@ impl<S: State> LeasedStep<S> {
         self
     }
 
-    /// Keeps what the attempt printed.
+    /// Keeps what the attempt printed. Of an attempt that is said to have printed something by several steps, the first
+    /// counts.
     pub fn with_output(mut self, output: AttemptOutput) -> Self {
         self.notes.output = output;
         self

@@ -191,8 +191,8 @@ impl JobData {
         if let WorkItemStatus::InProgress { agent_id, .. } = &step.record().status {
             item.agent.clone_from(agent_id);
         }
-        if !step.output().is_empty() {
-            let (seq, attempt) = (token.seq(), step.record().attempts);
+        let (seq, attempt) = (token.seq(), step.record().attempts);
+        if !step.output().is_empty() && item.attempts.iter().all(|row| row.attempt != attempt) {
             item.attempts.push(AttemptRow { seq, attempt, output: step.output().clone() });
         }
         let origin = item.row.origin.clone();
@@ -390,7 +390,13 @@ impl Store for MemoryStore {
     }
 
     fn finish(&self, job: JobId, _: DateTime<Utc>) -> Result<bool, StoreError> {
-        let was_noted = mem::replace(&mut self.jobs().get(job)?.finished, true);
+        let mut jobs = self.jobs();
+        let data = jobs.get(job)?;
+        if !data.counts.is_finished() {
+            return Ok(false);
+        }
+        let was_noted = mem::replace(&mut data.finished, true);
+        drop(jobs);
         if !was_noted {
             self.call(job);
         }

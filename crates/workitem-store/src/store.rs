@@ -169,7 +169,8 @@ pub trait Store: Blobs + Upkeep {
     fn abandoned(&self, job: JobId, limit: usize, now: DateTime<Utc>) -> Result<Vec<Abandoned>, StoreError>;
 
     /// Notes that no item of the job will change any more, and says whether nobody has noted that before: of all who find
-    /// a job finished, one is the first. Embedded stores have one orchestrator a job, and it is the first each time.
+    /// a job finished, one is the first. Nothing is noted, and nobody is, if somebody has added items meanwhile. Embedded stores
+    /// have one orchestrator a job, and it is the first each time.
     ///
     /// # Errors
     ///

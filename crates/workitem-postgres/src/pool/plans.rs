@@ -19,8 +19,9 @@ const SORTS: [&str; 1] = ["GROUP BY p.seq, p.attempt, p.stream"];
 /// What may walk through all of a table: it has a row for each job, or one altogether.
 const WALKS: [&str; 2] = ["FROM jobs ORDER BY id", "UPDATE meta SET jobs_made"];
 
-/// What may compare all with all: a job has one row that says who runs it.
-const COMPARES: [&str; 1] = ["FROM pg_locks l LEFT JOIN runners r"];
+/// What may compare all with all: a job has one row that says who runs it, and one row stands in a place.
+const COMPARES: [&str; 2] =
+    ["FROM pg_locks l LEFT JOIN runners r", "WHERE s.ctid = place.ctid AND s.version = n.was"];
 
 /// A store that looks at the plans of all that was asked of it when it is dropped.
 struct Watched(PostgresStore);

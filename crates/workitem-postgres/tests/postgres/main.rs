@@ -4,6 +4,7 @@
 mod common;
 mod connections;
 mod output;
+mod races;
 mod rights;
 mod sharing;
 mod tls;

@@ -2,10 +2,14 @@
 
 use std::io::{Read, Write};
 
-use workitem_store::{BlobName, Blobs, ClaimRequest, Store, StoreError, StreamKind, Swept, Upkeep, verify};
-use workitem_typestate::Interrupt;
+use workitem_postgres::PostgresStore;
+use workitem_store::{
+    AnyStep, BlobName, Blobs, ClaimRequest, Leased, Outcome, Store, StoreError, StreamKind, Swept, Upkeep,
+    verify,
+};
+use workitem_typestate::{AgentFailed, Failed, InProgress, Interrupt, MoveToDeadLetter};
 
-use super::common::{claim, completed, job_of, throwaway};
+use super::common::{at, claim, completed, job_of, throwaway};
 
 const PIECE: usize = 256 << 10;
 
@@ -54,6 +58,49 @@ fn a_writer_that_is_dropped_leaves_nothing_and_one_that_dies_leaves_what_upkeep_
     assert_eq!(store.sweep_job(job.id, false).unwrap(), left);
     assert_eq!(store.sweep_job(job.id, true).unwrap(), left);
     assert_eq!(pieces(), 0);
+}
+
+#[test]
+fn errors_that_are_too_long_together_for_a_statement_are_recorded() {
+    const ITEMS: usize = 5;
+    let store = throwaway();
+    let job = job_of(&*store, ITEMS);
+    let error = "x".repeat(15 << 20);
+    let failed = |leased: Leased<InProgress>| leased.step(AgentFailed { error: error.clone() }, at(2)).seal();
+    let failed: Vec<AnyStep> = claim(&*store, &job, "worker", ITEMS).into_iter().map(failed).collect();
+    assert_eq!(store.record(&failed).unwrap(), [Outcome::Recorded; ITEMS]);
+    let dead = |failed: AnyStep| failed.durable::<Failed>().step(MoveToDeadLetter, at(3)).seal();
+    let dead: Vec<AnyStep> = failed.into_iter().map(dead).collect();
+    assert_eq!(store.record(&dead).unwrap(), [Outcome::Recorded; ITEMS]);
+    assert_eq!(store.counts(job.id).unwrap().by_status.dead_lettered, ITEMS);
+}
+
+#[test]
+fn output_of_which_a_server_that_went_down_has_forgotten_a_piece_is_never_finished() {
+    let mut server = workitem_pgtest::Server::start(&[]).unwrap();
+    let store = PostgresStore::create(&server.schema_url("forgotten")).unwrap();
+    let job = job_of(&store, 1);
+    let name = BlobName { job: job.id, seq: 1, attempt: 1, stream: StreamKind::Stdout };
+    let mut blob = store.create(name).unwrap();
+    blob.write_all(&pattern(PIECE)).unwrap();
+    server.kill().unwrap();
+    server.start_again().unwrap();
+    blob.write_all(b"the end").unwrap();
+    // That it was not waited for does not say that it is lost.
+    match blob.finish() {
+        Ok(()) => {
+            let mut read = Vec::new();
+            Blobs::open(&store, name).unwrap().read_to_end(&mut read).unwrap();
+            assert_eq!(read.len(), PIECE + 7);
+        }
+        Err(error) => {
+            assert!(
+                error.to_string().contains("the server has lost some of it: of 2 pieces 1 are there"),
+                "{error}"
+            );
+            assert!(Blobs::open(&store, name).is_err());
+        }
+    }
 }
 
 #[test]

@@ -64,6 +64,20 @@ pub fn what_is_put_off_is_claimed_when_due(store: &dyn Store) {
     assert_sound(store, &job);
 }
 
+/// A clock that is not set says 1970.
+pub fn what_is_put_off_until_before_all_clocks_comes_behind_what_never_was(store: &dyn Store) {
+    const TO_1970: i64 = -20_000 * 24 * 3_600;
+    let job = job_of(store, 3);
+    for (leased, run_at) in claim(store, &job, 2, 1).into_iter().zip([TO_1970, TO_1970 - 5]) {
+        record(store, retried(leased, 2, run_at));
+    }
+    let mut order: Vec<u64> = claim(store, &job, 3, 3).iter().map(|leased| leased.token().seq()).collect();
+    assert_eq!(order.remove(0), 3);
+    order.sort_unstable();
+    assert_eq!(order, [1, 2]);
+    assert_sound(store, &job);
+}
+
 pub fn what_is_due_by_another_clock_is_handed_out_at_the_time_of_day(store: &dyn Store) {
     let job = job_of(store, 1);
     record(store, retried(claim_one(store, &job, 1), 2, 3_600));

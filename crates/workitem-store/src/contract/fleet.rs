@@ -3,11 +3,12 @@
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use super::{at, claim_one, completed, dead, job_of, new_item, numbered, open_job, record};
+use super::{at, claim, claim_one, completed, dead, job_of, new_item, numbered, open_job, record};
 use crate::{Control, JobId, Listening, Store};
 
 pub fn the_end_of_a_job_is_noted_once(store: &dyn Store) {
     let job = job_of(store, 1);
+    assert!(!store.finish(job.id, at(0)).unwrap(), "an item is pending");
     record(store, completed(claim_one(store, &job, 1), 2));
     assert!(store.finish(job.id, at(3)).unwrap());
     // Who is the only one is the first each time.
@@ -40,6 +41,9 @@ pub fn who_listens_is_called(store: &dyn Store) {
         &|| {
             record(store, dead(claim_one(store, &job, 1), 2));
             assert_eq!(store.retry_letters(job.id, &[1]).unwrap().len(), 1);
+            for leased in claim(store, &job, 2, 3) {
+                record(store, completed(leased, 3));
+            }
         },
         &|| assert!(store.finish(job.id, at(3)).unwrap()),
     ];

@@ -189,6 +189,10 @@ pub fn skipped_lines_are_kept_and_counted(store: &dyn Store) {
     assert_eq!(store.skipped(job.id).unwrap(), [line(2), line(7), line(9)]);
     assert_eq!(counts(store, &job).skipped, 3);
     assert_eq!(store.recount(job.id).unwrap(), counts(store, &job));
+    // However far they are apart, they are soon deleted.
+    store.skip(job.id, &[line(1 << 60)]).unwrap();
+    store.delete_job(job.id).unwrap();
+    assert!(matches!(store.skipped(job.id), Ok(lines) if lines.is_empty()));
 }
 
 pub fn items_are_listed_in_pages(store: &dyn Store) {

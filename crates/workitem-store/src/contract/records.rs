@@ -1,11 +1,14 @@
 //! Writing what happened.
 
+use std::ffi::OsString;
 use std::io::{Read, Write};
+use std::os::unix::ffi::OsStringExt;
+use std::slice::from_ref;
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use workitem_types::{WorkItemRecord, WorkItemStatus};
-use workitem_typestate::{AgentFailed, AgentStart, Interrupt, Retry};
+use workitem_types::{AgentResult, WorkItemRecord, WorkItemStatus};
+use workitem_typestate::{AgentComplete, AgentFailed, AgentStart, Failed, Interrupt, Retry};
 
 use super::{
     assert_sound, at, claim, claim_one, completed, counts, dead, job_of, leave, record, retried, tally,
@@ -177,6 +180,31 @@ pub fn counts_follow_every_step(store: &dyn Store) {
     assert!(!counted.is_finished());
 }
 
+pub fn a_step_of_a_job_that_is_gone_is_an_error(store: &dyn Store) {
+    let job = job_of(store, 1);
+    let interrupted = claim_one(store, &job, 1).step(Interrupt, at(2)).seal();
+    assert_eq!(store.record(from_ref(&interrupted)).unwrap(), [Outcome::Recorded]);
+    let next = completed(claim_one(store, &job, 3), 4);
+    store.delete_job(job.id).unwrap();
+    for step in [interrupted, next] {
+        assert!(matches!(store.record(&[step]), Err(StoreError::NoJob { .. })));
+    }
+}
+
+/// What cannot be kept as it was is still known when it is sent again.
+pub fn a_path_that_is_no_text_is_recorded_once(store: &dyn Store) {
+    let job = job_of(store, 1);
+    let path = OsString::from_vec(vec![b'/', 0xff]);
+    let mut result = AgentResult::success("1".into(), None, Duration::ZERO);
+    result.worktree_path = Some(path.into());
+    let step = claim_one(store, &job, 1).step(AgentComplete { result: Box::new(result) }, at(2)).seal();
+    for _ in 0..2 {
+        assert_eq!(store.record(from_ref(&step)).unwrap(), [Outcome::Recorded]);
+    }
+    assert_eq!(tally(store, &job), (0, 0, 1, 0, 0));
+    assert_sound(store, &job);
+}
+
 pub fn output_is_kept_for_each_attempt(store: &dyn Store) {
     let job = job_of(store, 2);
     let said = |text: &[u8]| AttemptOutput { stdout: text.to_vec().into(), stderr: vec![0, 255].into() };
@@ -185,10 +213,14 @@ pub fn output_is_kept_for_each_attempt(store: &dyn Store) {
     record(store, step.seal());
     let second = claim_one(store, &job, 3);
     let failed = second.step(AgentFailed { error: "exit 7".into() }, at(4)).with_output(said(b"whole"));
-    record(store, failed.seal());
+    let failed = failed.seal();
+    assert_eq!(store.record(from_ref(&failed)).unwrap(), [Outcome::Recorded]);
     let attempts = store.attempts(job.id, 1..=2).unwrap();
     let seen: Vec<_> = attempts.iter().map(|row| (row.seq, row.attempt, &row.output)).collect();
     assert_eq!(seen, [(1, 1, &said(b"half")), (1, 2, &said(b"whole"))]);
+    // What an attempt has printed is known by then.
+    record(store, failed.durable::<Failed>().step(Retry, at(5)).with_output(said(b"late")).seal());
+    assert_eq!(store.attempts(job.id, 1..=2).unwrap(), attempts);
     assert_sound(store, &job);
 }
 
