@@ -3,6 +3,7 @@
 
 mod common;
 mod connections;
+mod crowd;
 mod output;
 mod races;
 mod rights;
