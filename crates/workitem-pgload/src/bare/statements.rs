@@ -36,7 +36,7 @@ pub const HOLD: &str = "
     SELECT $1::bigint, n.seq, n.until, n.version, $2::bytea, $3::bigint, n.spawned
     FROM unnest($4::bigint[], $5::bigint[], $6::bigint[], $7::bigint[]) AS n (seq, until, version, spawned)";
 pub const ORIGINS: &str =
-    "SELECT seq, origin FROM items WHERE job = $1 AND seq BETWEEN $2 AND $3 AND origin IS NOT NULL";
+    "SELECT 1 FROM items WHERE job = $1 AND seq BETWEEN $2 AND $3 AND origin IS NOT NULL LIMIT 1";
 pub const STATES: &str = "
     INSERT INTO states (job, seq, version, state, attempts, failures, text, at, crashes, run_at, worker)
     SELECT n.job, n.seq, n.version, n.state, n.attempts, n.failures, n.text, n.at, n.crashes, n.run_at,
