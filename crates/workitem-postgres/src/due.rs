@@ -92,10 +92,9 @@ pub fn put(tx: &mut Tx<'_>, job: JobId, ranges: &[Range]) -> Result<(), Failure>
 /// wanted.
 pub fn lock(tx: &mut Tx<'_>, job: JobId, by: i64, head: Due, limit: i64) -> Result<Vec<Range>, Failure> {
     let (mut ranges, mut behind, mut missing): (Vec<Range>, Due, i64) = (Vec::new(), head, limit);
-    // As many as it takes if they are full. If they are not, twice as many come next: what is locked others pass over, and
-    // those behind may be full.
-    let full = |items: i64| (items.saturating_add(RANGE - 1) / RANGE).max(1);
-    let mut most = full(limit);
+    // As many as it takes if they are full; after that, if the next are as full as the last were. But no more than twice as
+    // many as the last: others pass over what is locked, and the next may be full.
+    let mut most = (limit.saturating_add(RANGE - 1) / RANGE).max(1);
     loop {
         let rows = tx.query(DUE, &[&job.0, &by, &behind.0, &behind.1, &most])?;
         let mut found = 0;
@@ -112,7 +111,7 @@ pub fn lock(tx: &mut Tx<'_>, job: JobId, by: i64, head: Due, limit: i64) -> Resu
         if missing <= 0 || looked < most {
             return Ok(ranges);
         }
-        most = full(missing).max(2 * looked);
+        most = (missing.saturating_mul(looked).saturating_add(found - 1) / found).min(2 * looked);
     }
 }
 
