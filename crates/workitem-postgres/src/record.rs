@@ -158,23 +158,26 @@ type Origins = BTreeMap<Place, ItemId>;
 
 /// Mostly there are none between the first and the last item of a job, and then the items need not be looked for one by one.
 fn origins(tx: &mut Tx<'_>, updates: &[Update<'_>]) -> Result<Origins, Failure> {
-    let mut jobs: BTreeMap<i64, BTreeSet<i64>> = BTreeMap::new();
+    let mut spans: BTreeMap<i64, (u64, u64)> = BTreeMap::new();
     for (job, seq) in updates.iter().map(Update::place) {
-        jobs.entry(job).or_default().insert(number(seq)?);
+        let (first, last) = spans.entry(job).or_insert((seq, seq));
+        (*first, *last) = (seq.min(*first), seq.max(*last));
     }
     let mut origins = Origins::new();
-    for (job, seqs) in jobs {
+    for (job, (first, last)) in spans {
         let any = tx.query_opt(
             "SELECT 1 FROM items WHERE job = $1 AND seq BETWEEN $2 AND $3 AND origin IS NOT NULL LIMIT 1",
-            &[&job, &seqs.first(), &seqs.last()],
+            &[&job, &number(first)?, &number(last)?],
         )?;
         if any.is_none() {
             continue;
         }
+        let of_job = updates.iter().map(Update::place).filter(|(of, _)| *of == job);
+        let seqs: Vec<i64> = of_job.map(|(_, seq)| number(seq)).collect::<Result<_, _>>()?;
         let rows = tx.query(
             "SELECT i.seq, i.origin FROM unnest($2::bigint[]) AS n (seq) CROSS JOIN LATERAL
              (SELECT seq, origin FROM items WHERE job = $1 AND seq = n.seq AND origin IS NOT NULL OFFSET 0) AS i",
-            &[&job, &seqs.into_iter().collect::<Vec<_>>()],
+            &[&job, &seqs],
         )?;
         for row in &rows {
             let fields = Fields::of("item", "items", row);

@@ -28,6 +28,11 @@ esac
 echo "$WORKITEM_ID done"
 [ $1 != big ] || head -c 100000 /dev/zero | tr '\0' ' ';  [ $1 != big ] || echo"#;
 
+/// Somebody else has the job's lock: the `gc` of another job, or a cancellation that ends the agents of a run that was
+/// killed. Both have it for a moment.
+const BUSY: i32 = 6;
+/// How often that may be.
+const PATIENCE: usize = 100;
 /// How often a dead letter may need to be tried again.
 const RETRIES: usize = 5;
 
@@ -113,7 +118,11 @@ impl<'a> Side<'a> {
         if output.stdout.is_empty() {
             self.wrong.push(format!("job `{job}`: `output` prints nothing"));
         }
-        self.ask(&["gc", &job], "", &[0]).map(|_| ())
+        let gone = self.done(&["gc", &job])?;
+        if gone.code != 0 {
+            bail!("`{}` exited with {}: {}", gone.what, gone.code, gone.stderr);
+        }
+        Ok(())
     }
 
     /// Something that a person might do.
@@ -126,8 +135,7 @@ impl<'a> Side<'a> {
                 self.runs(&["resume", &job, "--json"], "")
             }
             2 => self.controlled("pause", &[-9, 0, 3, 4]),
-            // With 6 a cancellation was just ending the agents of a run that had been killed.
-            3 => self.controlled("cancel", &[-9, 0, 3, 4, 6]),
+            3 => self.controlled("cancel", &[-9, 0, 3, 4]),
             4 => {
                 self.runs(&["dlq", "retry", &job, "--json"], "")?;
                 self.runs(&["resume", &job, "--json"], "")
@@ -136,7 +144,8 @@ impl<'a> Side<'a> {
                 for command in ["status", "items", "verify", "dlq"] {
                     let words =
                         if command == "dlq" { vec!["dlq", "groups", &job] } else { vec![command, &job] };
-                    self.ask(&words, "", &[0])?;
+                    let locks = command == "verify";
+                    self.ask(&words, "", if locks { &[0, BUSY] } else { &[0] })?;
                 }
                 self.ask(&["gc"], "", &[0]).map(|_| ())
             }
@@ -154,6 +163,9 @@ impl<'a> Side<'a> {
         sleep(Duration::from_millis(self.rng.u64(..300)));
         self.ask(&["unpause", &job], "", &[0, 2])?;
         let ended = run.wait()?;
+        if ended.code == BUSY {
+            return self.take_in(&ended, &[BUSY], Moment::Cut);
+        }
         self.take_in(&ended, codes, Moment::AtRest)
     }
 
@@ -163,12 +175,12 @@ impl<'a> Side<'a> {
         self.place.write(&format!("mended.{job}"), "")?;
         // With time enough: what only hangs does so no more, and a machine that is busy is no failure of an item.
         let time = ["--timeout", "5m"];
-        let ended = self.start(&[&["resume", &job, "--json"][..], &time].concat(), "")?.wait()?;
+        let ended = self.done(&[&["resume", &job, "--json"][..], &time].concat())?;
         self.take_in(&ended, &[0, 3], Moment::Finished)?;
         for _ in 0..RETRIES {
             if self.letters()? > 0 {
                 let retry = [&["dlq", "retry", &job, "--json"][..], &time].concat();
-                let ended = self.start(&retry, "")?.wait()?;
+                let ended = self.done(&retry)?;
                 self.take_in(&ended, &[0, 3], Moment::Finished)?;
             }
         }
@@ -189,7 +201,7 @@ impl<'a> Side<'a> {
             run.wait()?
         };
         self.kills += u64::from(ended.is_killed());
-        self.take_in(&ended, &[-9, 0, 3], Moment::Cut)
+        self.take_in(&ended, &[-9, 0, 3, BUSY], Moment::Cut)
     }
 
     fn take_in(&mut self, ended: &Ended, codes: &[i32], moment: Moment) -> Result<()> {
@@ -208,6 +220,17 @@ impl<'a> Side<'a> {
             bail!("{}", self.wrong.join("\n"));
         }
         Ok(())
+    }
+
+    /// What is to be done, however often somebody else has the job's lock for a moment.
+    fn done(&self, arguments: &[&str]) -> Result<Ended> {
+        for _ in 0..PATIENCE {
+            let ended = self.start(arguments, "")?.wait()?;
+            if ended.code != BUSY {
+                return Ok(ended);
+            }
+        }
+        bail!("`{}` was in vain {PATIENCE} times: somebody has the job's lock", arguments.join(" "));
     }
 
     /// A command that ends by itself.
