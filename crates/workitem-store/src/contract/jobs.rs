@@ -192,7 +192,7 @@ pub fn skipped_lines_are_kept_and_counted(store: &dyn Store) {
     // However far they are apart, they are soon deleted.
     store.skip(job.id, &[line(1 << 60)]).unwrap();
     store.delete_job(job.id).unwrap();
-    assert!(matches!(store.skipped(job.id), Ok(lines) if lines.is_empty()));
+    assert_eq!(store.skipped(job.id).unwrap_or_default(), []);
 }
 
 pub fn items_are_listed_in_pages(store: &dyn Store) {
