@@ -15,7 +15,7 @@ use crate::jobs;
 use crate::log::Log;
 use crate::pool::Tx;
 use crate::rows::{self, AFTER_HISTORY, Fields, HISTORY, micros, number};
-use crate::states::{Update, insert, put_off, update};
+use crate::states::{Update, insert, update};
 
 /// An item: its job and its position there.
 pub type Place = (i64, u64);
@@ -77,7 +77,7 @@ pub fn one_by_one(tx: &mut Tx<'_>, steps: &[AnyStep]) -> Result<Vec<Outcome>, Fa
             Some(item) if item.version == step.token().version() && is_there(tx, step, item)? => {
                 updates.insert(place, Update(step));
                 log.add(step, origins.get(&place))?;
-                *item = Stored { version: step.version_after(), run_at: step.run_at().map_or(0, put_off) };
+                *item = Stored { version: step.version_after(), run_at: Update(step).run_at() };
                 known.extend(history_rows(step).map(as_json_keeps).map(|row| ((place, row.version), row)));
                 Outcome::Recorded
             }

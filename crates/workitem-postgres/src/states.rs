@@ -46,8 +46,10 @@ impl<'s> Update<'s> {
         self.state() == status_code(StatusKind::Pending)
     }
 
+    /// When it is due: 0 for at once. What was put off until 1970 or before comes behind what never was, as if it were
+    /// until just after.
     pub fn run_at(&self) -> i64 {
-        self.0.run_at().map_or(0, put_off)
+        self.0.run_at().map_or(0, |until| micros(until).max(1))
     }
 
     fn state(&self) -> i16 {
@@ -58,11 +60,6 @@ impl<'s> Update<'s> {
     fn attempts(&self) -> usize {
         self.0.record().attempts - usize::from(self.begun().is_some())
     }
-}
-
-/// What was put off until 1970 or before comes behind what never was, as if it were until just after.
-pub fn put_off(until: DateTime<Utc>) -> i64 {
-    micros(until).max(1)
 }
 
 /// What is written of each item. One that has failed stays whose it was.

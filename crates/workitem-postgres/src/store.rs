@@ -13,7 +13,7 @@ use workitem_types::{ItemId, StatusKind};
 
 use crate::error::Failure;
 use crate::rows::bound;
-use crate::states::put_off;
+use crate::states::Update;
 use crate::{PostgresStore, calls, claim, counts, jobs, lease, letters, lock, read, record, submit};
 
 /// How often steps that were overtaken are decided about one by one: once is enough, unless the server ends that, too,
@@ -120,7 +120,7 @@ impl Store for PostgresStore {
         let outcomes = recorded.map_err(|failure| failure.while_doing(self.pool.name(), "recording"))?;
         for step in steps.iter().filter(|step| step.record().status.kind() == StatusKind::Pending) {
             let token = step.token();
-            self.heads.put_back(token.job(), (step.run_at().map_or(0, put_off), bound(token.seq())));
+            self.heads.put_back(token.job(), (Update(step).run_at(), bound(token.seq())));
         }
         Ok(outcomes)
     }
