@@ -108,7 +108,9 @@ impl From<StoreError> for Error {
             StoreError::NoStore { .. } => {
                 Self::usage(what).next("`workitem map` makes one; --store or WORKITEM_STORE names another")
             }
-            StoreError::BadAddress { .. } => Self::usage(what).next("mend --store or WORKITEM_STORE"),
+            StoreError::BadAddress { .. } => {
+                Self::usage(what).next("mend what it names, or --store or WORKITEM_STORE")
+            }
             StoreError::NoJob { .. } => Self::usage(what).next("`workitem jobs` lists them"),
             StoreError::NoItem { job, .. } => {
                 Self::usage(what).next(format!("`workitem items {}` lists them", quoted(&job)))
@@ -127,7 +129,7 @@ impl From<StoreError> for Error {
                     Some(_) => {
                         "see that the server answers and takes what --store says, then do the same again"
                     }
-                    None => "make room or mend the medium, then `workitem resume`",
+                    None => "make room, mend the medium or use another --store, then `workitem resume`",
                 };
                 Self { may_pass: true, ..Self::system(what) }
                     .next(format!("{mend}: what was reported done stays done"))
